@@ -1,0 +1,114 @@
+"""The command line: ``python -m fastconv info``, ``bench`` and ``explain``.
+
+Bad input ends with one line on stderr and exit status 2; a wrong result in ``bench`` with 1.
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+import fastconv
+from fastconv._cli import bench, explain
+
+
+def _positive(text: str) -> int:
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a positive whole number")
+    return number
+
+
+def _shape(text: str) -> tuple[int, ...]:
+    try:
+        shape = tuple(int(length) for length in text.lower().split("x"))
+    except ValueError:
+        shape = (-1,)
+    if min(shape) < 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a shape; write 4096 or 1080x1920")
+    return shape
+
+
+def _dtype(text: str) -> np.dtype:
+    try:
+        return np.dtype(text)
+    except TypeError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a NumPy dtype") from None
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m fastconv", description="Fast convolution for Python."
+    )
+    parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    commands.add_parser("info", help="print how fastconv was built and what it runs on")
+
+    shell = commands.add_parser(
+        "bench",
+        help="convolve signals and images of common sizes, check and time every result",
+        description="Convolve signals and images of the sizes that people use. Every result is "
+        "checked against a float64 computation of its own, and against SciPy where SciPy is "
+        "installed; exit status 1 when one is off.",
+    )
+    shell.add_argument("--quick", action="store_true", help="a few small cases, some seconds")
+    shell.add_argument("--threads", type=_positive, metavar="N", help="threads for fastconv")
+    shell.add_argument("--match", default="", metavar="TEXT", help="only cases that hold TEXT")
+    shell.add_argument("--json", type=Path, metavar="FILE", help="write the figures to FILE, too")
+
+    shell = commands.add_parser(
+        "explain",
+        help="print which method would be taken, and why",
+        description="Print which method would be taken for arrays of these shapes, and why. "
+        "No array is made.",
+    )
+    shell.add_argument("data", type=_shape, metavar="SHAPE", help="of the data, as in 1080x1920")
+    shell.add_argument("kernel", type=_shape, metavar="SHAPE", help="of the kernel, as in 7x7")
+    shell.add_argument("--dtype", type=_dtype, default=np.dtype("float64"), help="of the data")
+    shell.add_argument("--kernel-dtype", type=_dtype, metavar="DTYPE", help="default: as the data")
+    shell.add_argument("--function", choices=explain.FUNCTIONS, help="default: convolve")
+    shell.add_argument("--mode", default="full", choices=["full", "same", "valid"])
+    shell.add_argument(
+        "--boundary", choices=["fill", "wrap", "symm"], help="2-D only: takes convolve2d"
+    )
+    shell.add_argument("--axes", type=int, nargs="+", help="axes to convolve over (default: all)")
+    shell.add_argument("--method", help="force a method by its name")
+    shell.add_argument("--threads", type=_positive, metavar="N", help="threads for fastconv")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    argv : sequence of str, optional
+        The arguments after ``python -m fastconv``; ``sys.argv[1:]`` by default.
+
+    Returns
+    -------
+    int
+        The exit status: 0, or 1 when ``bench`` met a wrong result.
+    """
+    parser = _parser()
+    arguments = parser.parse_args(argv)
+    try:
+        if getattr(arguments, "threads", None):
+            fastconv.set_num_threads(arguments.threads)
+        if arguments.command == "bench":
+            return bench.run(quick=arguments.quick, match=arguments.match, report=arguments.json)
+        if arguments.command == "explain":
+            return explain.run(arguments)
+        fastconv.show_config()
+    except (ValueError, TypeError, OSError) as error:
+        parser.exit(2, f"{parser.prog} {arguments.command}: error: {error}\n")
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted\n")
+        return 130
+    return 0

@@ -1,0 +1,52 @@
+"""The ``explain`` command: which method would be taken, and why, from shapes alone."""
+
+import argparse
+
+import fastconv
+
+FUNCTIONS = ("convolve", "correlate", "fftconvolve", "oaconvolve", "convolve2d", "correlate2d")
+# The options that each function's signature takes beside `mode`.
+_OPTIONS = {
+    "convolve": {"axes", "method"},
+    "correlate": {"axes", "method"},
+    "fftconvolve": {"axes"},
+    "oaconvolve": {"axes"},
+    "convolve2d": {"boundary"},
+    "correlate2d": {"boundary"},
+}
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the explanation that `arguments` ask for.
+
+    Parameters
+    ----------
+    arguments : argparse.Namespace
+        ``data``, ``kernel`` (shapes), ``dtype``, ``kernel_dtype``, ``function``, ``mode``,
+        ``boundary``, ``axes`` and ``method``; those that were not given are None.
+
+    Returns
+    -------
+    int
+        The exit status, 0.
+
+    Raises
+    ------
+    ValueError
+        If an option does not belong to the function, or the function itself refuses.
+    """
+    name = arguments.function or ("convolve2d" if arguments.boundary else "convolve")
+    given = {
+        option: value
+        for option in ("axes", "boundary", "method")
+        if (value := getattr(arguments, option)) is not None
+    }
+    for option in given:
+        if option not in _OPTIONS[name]:
+            raise ValueError(f"{name} takes no {option}; --{option} belongs to another function")
+    if "axes" in given:
+        given["axes"] = tuple(given["axes"])
+    data = fastconv.Spec(arguments.data, arguments.dtype)
+    kernel = fastconv.Spec(arguments.kernel, arguments.kernel_dtype or arguments.dtype)
+    print(fastconv.explain(getattr(fastconv, name), data, kernel, mode=arguments.mode, **given))
+    return 0
