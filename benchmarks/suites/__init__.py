@@ -1,0 +1,1 @@
+"""asv's suites; `impl` is the first parameter of each, so that the peers stand in one graph."""
