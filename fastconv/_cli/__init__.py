@@ -1,4 +1,4 @@
-"""The command line: ``python -m fastconv info``, ``bench`` and ``explain``.
+"""The command line, ``fastconv`` or ``python -m fastconv``: info, bench and explain.
 
 Bad input ends with one line on stderr and exit status 2; a wrong result in ``bench`` with 1.
 """
@@ -42,9 +42,7 @@ def _dtype(text: str) -> np.dtype:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m fastconv", description="Fast convolution for Python."
-    )
+    parser = argparse.ArgumentParser(prog="fastconv", description="Fast convolution for Python.")
     parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
@@ -89,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The arguments after ``python -m fastconv``; ``sys.argv[1:]`` by default.
+        The arguments after the program's name; ``sys.argv[1:]`` by default.
 
     Returns
     -------
@@ -107,7 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return explain.run(arguments)
         fastconv.show_config()
     except (ValueError, TypeError, OSError) as error:
-        parser.exit(2, f"{parser.prog} {arguments.command}: error: {error}\n")
+        parser.exit(2, f"fastconv {arguments.command}: error: {error}\n")
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")
         return 130
