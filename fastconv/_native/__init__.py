@@ -1,0 +1,1 @@
+"""The compiled part: kernels in C++ and the glue that hands them NumPy arrays."""

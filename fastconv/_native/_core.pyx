@@ -1,0 +1,463 @@
+# cython: language_level=3, boundscheck=False, wraparound=False, cdivision=True
+# cython: freethreading_compatible=True
+"""Glue between NumPy arrays and the kernels: pointers in, status out."""
+
+cimport numpy as cnp
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+
+cnp.import_array()
+
+cdef extern from "job.hpp" namespace "fastconv" nogil:
+    ctypedef enum ElementType:
+        BOOLEAN, INT8, INT16, INT32, INT64
+        FLOAT32, FLOAT64, LONGDOUBLE
+        COMPLEX64, COMPLEX128, CLONGDOUBLE
+        ELEMENT_TYPES
+    cdef enum class Boundary(int):
+        pass
+    ctypedef struct TileSet:
+        int vector_bytes
+    ctypedef struct SpectrumSet:
+        void (*multiply_f32)(float*, const float*, ptrdiff_t, ptrdiff_t) noexcept nogil
+        void (*multiply_f64)(double*, const double*, ptrdiff_t, ptrdiff_t) noexcept nogil
+        ptrdiff_t (*zero_nonfinite_f32)(float*, ptrdiff_t) noexcept nogil
+        ptrdiff_t (*zero_nonfinite_f64)(double*, ptrdiff_t) noexcept nogil
+    ctypedef struct Level:
+        const char* name
+        TileSet* tiles
+        SpectrumSet spectrum
+
+cdef extern from "boundary.hpp" namespace "fastconv" nogil:
+    int MAX_AXES
+    ctypedef struct GatherAxis:
+        ptrdiff_t x_extent, x_stride, start, count, out_stride
+    void c_gather "fastconv::gather"(
+        const char* x, char* out, const GatherAxis* axes, int axis_count, ptrdiff_t unit_bytes,
+        Boundary boundary, const char* fill)
+
+cdef extern from "direct.hpp" namespace "fastconv" nogil:
+    ctypedef struct CorrelationAxis:
+        ptrdiff_t x_extent, x_stride, taps, w_stride, out_extent, out_stride, offset
+    ctypedef struct Correlation:
+        ElementType type
+        int axis_count
+        CorrelationAxis* axes
+        const char* x
+        const char* w
+        char* out
+        Boundary boundary
+        const char* fill
+    cdef enum class Status(int):
+        ok
+        no_memory
+        unsupported_type
+        workspace
+    Status c_correlate "fastconv::correlate"(const Correlation& correlation, int threads)
+    bint correlate_short_line(
+        ElementType type, const char* x, ptrdiff_t x_extent, const char* w, ptrdiff_t taps,
+        ptrdiff_t w_stride, char* out, ptrdiff_t out_extent, ptrdiff_t offset)
+
+cdef extern from "threads.hpp" namespace "fastconv" nogil:
+    ctypedef void (*RangeFunction)(void*, ptrdiff_t, ptrdiff_t, int) noexcept nogil
+    void parallel_for(ptrdiff_t items, int threads, RangeFunction body, void* context)
+    bint c_openmp_enabled "fastconv::openmp_enabled"()
+
+cdef extern from "dispatch.hpp" namespace "fastconv" nogil:
+    ctypedef struct Levels:
+        int count
+        const Level** level
+        bint* usable
+        const Level* used
+    const Levels& levels()
+
+cdef extern from *:
+    """
+    #if defined(__VERSION__)
+    #if defined(__clang__)
+    #define FASTCONV_COMPILER __VERSION__
+    #else
+    #define FASTCONV_COMPILER "GCC " __VERSION__
+    #endif
+    #else
+    #define FASTCONV_COMPILER "unknown"
+    #endif
+    """
+    const char* FASTCONV_COMPILER
+
+
+# --- dtypes ---------------------------------------------------------------------------------------
+
+# ELEMENT_TYPES stands for a type that no kernel knows.
+cdef ElementType[64] element_types
+
+
+def _fill_element_types():
+    import numpy as np
+    cdef int i
+    for i in range(64):
+        element_types[i] = ELEMENT_TYPES
+    known = {
+        "b1": BOOLEAN, "i1": INT8, "i2": INT16, "i4": INT32, "i8": INT64, "f4": FLOAT32,
+        "f8": FLOAT64, "f16": LONGDOUBLE, "f12": LONGDOUBLE, "c8": COMPLEX64, "c16": COMPLEX128,
+        "c32": CLONGDOUBLE, "c24": CLONGDOUBLE,
+    }
+    # By kind and size, not by C's names: long is long long here and int there, and where long
+    # double is double, its kernels are double's.
+    for code in "?bhilqBHILQfdgFDG":
+        dtype = np.dtype(code)
+        i = dtype.num
+        element_types[i] = known[f"{dtype.kind.replace('u', 'i')}{dtype.itemsize}"]
+
+
+_fill_element_types()
+
+
+cdef inline ElementType element_type_of(cnp.ndarray a) noexcept:
+    cdef int number = cnp.PyArray_TYPE(a)
+    return element_types[number] if 0 <= number < 64 else ELEMENT_TYPES
+
+
+def has_kernel(dtype):
+    """Whether the direct kernels know a dtype (in native byte order)."""
+    cdef int number = dtype.num
+    if not 0 <= number < 64 or element_types[number] == ELEMENT_TYPES:
+        return False
+    return levels().used.tiles[<int>element_types[number]].vector_bytes != 0
+
+
+# --- direct correlation ---------------------------------------------------------------------------
+
+def correlate(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, int boundary=0,
+              cnp.ndarray fill=None, int threads=1):
+    """
+    Solve y[p] = sum_k w[k] * xtilde[p + offset + k] directly.
+
+    Parameters
+    ----------
+    x, w, out : ndarray
+        Arrays of one dtype, native byte order and one dimensionality, with any strides;
+        none empty. ``out`` overlaps neither of the others.
+    offset : sequence of int
+        One index an axis.
+    boundary : int
+        A `Boundary`.
+    fill : ndarray of size 1, optional
+        The value beyond the edge for ``Boundary.CONSTANT``, of x's dtype.
+    threads : int
+        The most threads to use.
+
+    Raises
+    ------
+    MemoryError
+        If no scratch can be had.
+    ValueError
+        If the arrays do not fit each other, or the kernel is too large for the scratch bound.
+    TypeError
+        If no kernel knows the dtype.
+    """
+    cdef Correlation job
+    cdef CorrelationAxis* axis
+    cdef int i, ndim = cnp.PyArray_NDIM(x)
+    cdef Status status
+    if (cnp.PyArray_NDIM(w) != ndim or cnp.PyArray_NDIM(out) != ndim or len(offset) != ndim
+            or ndim > MAX_AXES):
+        raise ValueError("x, w, out and offset must have one dimensionality")
+    if x.size == 0 or w.size == 0 or out.size == 0:
+        raise ValueError("x, w and out must not be empty")
+    job.type = element_type_of(x)
+    if job.type == ELEMENT_TYPES or element_type_of(w) != job.type or (
+            element_type_of(out) != job.type):
+        raise TypeError(f"no direct kernel for x {x.dtype}, w {w.dtype} and out {out.dtype}")
+    job.axis_count = ndim
+    for i in range(ndim):
+        axis = &job.axes[i]
+        axis.x_extent = cnp.PyArray_DIM(x, i)
+        axis.x_stride = cnp.PyArray_STRIDE(x, i)
+        axis.taps = cnp.PyArray_DIM(w, i)
+        axis.w_stride = cnp.PyArray_STRIDE(w, i)
+        axis.out_extent = cnp.PyArray_DIM(out, i)
+        axis.out_stride = cnp.PyArray_STRIDE(out, i)
+        axis.offset = offset[i]
+    job.x = <const char*>cnp.PyArray_DATA(x)
+    job.w = <const char*>cnp.PyArray_DATA(w)
+    job.out = <char*>cnp.PyArray_DATA(out)
+    job.boundary = <Boundary>boundary
+    job.fill = NULL
+    if fill is not None:
+        job.fill = <const char*>cnp.PyArray_DATA(fill)
+    with nogil:
+        status = c_correlate(job, threads)
+    if status == Status.no_memory:
+        raise MemoryError("no memory for the scratch of the direct kernels")
+    if status == Status.unsupported_type:
+        raise TypeError(f"no direct kernel for {x.dtype}")
+    if status == Status.workspace:
+        raise ValueError("the kernel is too large for the scratch of the direct kernels")
+
+
+# Which function's rules for modes and swapping a short line follows.
+cdef enum Rules:
+    SIGNAL_CONVOLVE, SIGNAL_CORRELATE, NUMPY_CONVOLVE, NUMPY_CORRELATE
+
+SHORT_SIGNAL_CONVOLVE = SIGNAL_CONVOLVE
+SHORT_SIGNAL_CORRELATE = SIGNAL_CORRELATE
+SHORT_NUMPY_CONVOLVE = NUMPY_CONVOLVE
+SHORT_NUMPY_CORRELATE = NUMPY_CORRELATE
+
+
+def short_line(in1, in2, mode, int rules):
+    """
+    Convolve or correlate two short 1-D arrays, or return None where this road is not for them.
+
+    The fast road of small calls: plain contiguous arrays of one dtype, so short that planning
+    would cost more than computing. Everything else, and every error, is the long road's.
+    """
+    cdef ElementType element
+    cdef cnp.ndarray x, w, out
+    cdef ptrdiff_t n1, n2, longer, taps, start, w_stride, item
+    cdef cnp.npy_intp extent
+    cdef const char* w_data
+    if not cnp.PyArray_CheckExact(in1) or not cnp.PyArray_CheckExact(in2):
+        return None
+    x = <cnp.ndarray>in1
+    w = <cnp.ndarray>in2
+    if (cnp.PyArray_NDIM(x) != 1 or cnp.PyArray_NDIM(w) != 1
+            or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(w)
+            or not cnp.PyArray_ISCARRAY_RO(x) or not cnp.PyArray_ISCARRAY_RO(w)):
+        return None
+    element = element_type_of(x)
+    if element == ELEMENT_TYPES:
+        return None
+    n1 = cnp.PyArray_DIM(x, 0)
+    n2 = cnp.PyArray_DIM(w, 0)
+    if n1 == 0 or n2 == 0 or n1 + n2 > 8192:
+        return None
+    if rules == SIGNAL_CORRELATE or rules == NUMPY_CORRELATE:
+        # Swapped or complex correlation reverses and conjugates: the long road does.
+        if n2 > n1 or element >= COMPLEX64:
+            return None
+    longer = n1
+    taps = n2
+    if n2 > n1:
+        x, w = w, x
+        longer = n2
+        taps = n1
+    if type(mode) is not str:
+        return None
+    if mode == "same":
+        extent = longer if rules == NUMPY_CONVOLVE else n1
+        start = (longer + taps - 1 - extent) // 2
+    elif mode == "full":
+        extent = longer + taps - 1
+        start = 0
+    elif mode == "valid":
+        extent = longer - taps + 1
+        start = taps - 1
+    else:
+        return None
+    item = cnp.PyArray_ITEMSIZE(x)
+    w_data = <const char*>cnp.PyArray_DATA(w)
+    w_stride = item
+    if rules == SIGNAL_CORRELATE or rules == NUMPY_CORRELATE:
+        w_data += (taps - 1) * item
+        w_stride = -item
+    out = <cnp.ndarray>cnp.PyArray_SimpleNew(1, &extent, cnp.PyArray_TYPE(x))
+    if not correlate_short_line(
+            element, <const char*>cnp.PyArray_DATA(x), longer, w_data, taps, w_stride,
+            <char*>cnp.PyArray_DATA(out), extent, start - (taps - 1)):
+        return None
+    return out
+
+
+# --- the extended input ---------------------------------------------------------------------------
+
+cdef struct GatherJob:
+    const char* x
+    char* out
+    GatherAxis* axes
+    int axis_count
+    ptrdiff_t unit
+    Boundary boundary
+    const char* fill
+
+
+cdef void gather_range(void* context, ptrdiff_t first, ptrdiff_t last, int thread) noexcept nogil:
+    # A range of the outermost axis.
+    cdef GatherJob* job = <GatherJob*>context
+    cdef GatherAxis[64] axes
+    cdef int i
+    for i in range(job.axis_count):
+        axes[i] = job.axes[i]
+    axes[0].start += first
+    axes[0].count = last - first
+    c_gather(job.x, job.out + first * axes[0].out_stride, axes, job.axis_count, job.unit,
+             job.boundary, job.fill)
+
+
+def gather(cnp.ndarray x, cnp.ndarray out, start, int boundary=0, cnp.ndarray fill=None,
+           int threads=1):
+    """
+    Copy a block of the extended input: out[i] = xtilde[start + i].
+
+    Parameters
+    ----------
+    x, out : ndarray
+        Arrays of one dtype and dimensionality (at least one), none empty; the last axis of
+        ``out`` has unit stride. They do not overlap.
+    start : sequence of int
+        One index an axis into the extended input.
+    boundary : int
+        A `Boundary`.
+    fill : ndarray of size 1, optional
+        The value beyond the edge for ``Boundary.CONSTANT``, of x's dtype.
+    threads : int
+        The most threads to use.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other.
+    """
+    cdef GatherAxis[64] axes
+    cdef GatherJob job
+    cdef int i, ndim = cnp.PyArray_NDIM(x)
+    if (ndim == 0 or ndim > MAX_AXES or cnp.PyArray_NDIM(out) != ndim or len(start) != ndim
+            or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(out)):
+        raise ValueError("x, out and start must have one dimensionality, and x and out one dtype")
+    if x.size == 0 or out.size == 0:
+        raise ValueError("x and out must not be empty")
+    if cnp.PyArray_STRIDE(out, ndim - 1) != cnp.PyArray_ITEMSIZE(out):
+        raise ValueError("the last axis of out must be contiguous")
+    for i in range(ndim):
+        axes[i].x_extent = cnp.PyArray_DIM(x, i)
+        axes[i].x_stride = cnp.PyArray_STRIDE(x, i)
+        axes[i].start = start[i]
+        axes[i].count = cnp.PyArray_DIM(out, i)
+        axes[i].out_stride = cnp.PyArray_STRIDE(out, i)
+    job.x = <const char*>cnp.PyArray_DATA(x)
+    job.out = <char*>cnp.PyArray_DATA(out)
+    job.axes = axes
+    job.axis_count = ndim
+    job.unit = cnp.PyArray_ITEMSIZE(x)
+    job.boundary = <Boundary>boundary
+    job.fill = NULL
+    if fill is not None:
+        job.fill = <const char*>cnp.PyArray_DATA(fill)
+    with nogil:
+        parallel_for(axes[0].count, threads, gather_range, &job)
+
+
+# --- spectra --------------------------------------------------------------------------------------
+
+cdef struct SpectrumJob:
+    void* a
+    const void* b
+    ptrdiff_t rows
+    ptrdiff_t count
+    bint single
+    ptrdiff_t* found
+
+
+# Scalars in one piece of element-wise work: small enough for every thread to get several.
+cdef enum:
+    PIECE = 16384
+
+
+cdef void multiply_range(void* context, ptrdiff_t first, ptrdiff_t last, int thread) noexcept nogil:
+    # A range of pieces of the spectrum, each times all rows that share it.
+    cdef SpectrumJob* job = <SpectrumJob*>context
+    cdef const SpectrumSet* spectrum = &levels().used.spectrum
+    cdef ptrdiff_t r, start = first * PIECE, stop = min(last * PIECE, job.count)
+    for r in range(job.rows):
+        if job.single:
+            spectrum.multiply_f32(<float*>job.a + 2 * (r * job.count + start),
+                                  <const float*>job.b + 2 * start, 1, stop - start)
+        else:
+            spectrum.multiply_f64(<double*>job.a + 2 * (r * job.count + start),
+                                  <const double*>job.b + 2 * start, 1, stop - start)
+
+
+def multiply_spectrum(cnp.ndarray a, cnp.ndarray b, int threads=1):
+    """Multiply each of a's leading rows by b, in place; C-contiguous complex64 or complex128."""
+    cdef SpectrumJob job
+    job.single = cnp.PyArray_TYPE(a) == cnp.NPY_CFLOAT
+    if (cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(b)
+            or not (job.single or cnp.PyArray_TYPE(a) == cnp.NPY_CDOUBLE)):
+        raise TypeError(f"no kernel multiplies {a.dtype} by {b.dtype}")
+    if (not cnp.PyArray_ISCARRAY(a) or not cnp.PyArray_ISCARRAY_RO(b)
+            or a.size % max(b.size, 1)):
+        raise ValueError("a and b must be contiguous, and a must hold whole rows of b's size")
+    job.a = cnp.PyArray_DATA(a)
+    job.b = cnp.PyArray_DATA(b)
+    job.count = b.size
+    job.rows = a.size // max(b.size, 1)
+    with nogil:
+        parallel_for((job.count + PIECE - 1) // PIECE, threads, multiply_range, &job)
+
+
+cdef void zero_range(void* context, ptrdiff_t first, ptrdiff_t last, int thread) noexcept nogil:
+    cdef SpectrumJob* job = <SpectrumJob*>context
+    cdef const SpectrumSet* spectrum = &levels().used.spectrum
+    cdef ptrdiff_t start = first * PIECE, stop = min(last * PIECE, job.count)
+    if job.single:
+        job.found[thread] += spectrum.zero_nonfinite_f32(<float*>job.a + start, stop - start)
+    else:
+        job.found[thread] += spectrum.zero_nonfinite_f64(<double*>job.a + start, stop - start)
+
+
+def zero_nonfinite(cnp.ndarray a, int threads=1):
+    """Replace NaN and Inf by zero in place and return how many there were; C-contiguous floats."""
+    cdef SpectrumJob job
+    cdef int i
+    cdef ptrdiff_t found = 0
+    kind = cnp.PyArray_TYPE(a)
+    job.single = kind == cnp.NPY_FLOAT or kind == cnp.NPY_CFLOAT
+    if not (job.single or kind == cnp.NPY_DOUBLE or kind == cnp.NPY_CDOUBLE):
+        raise TypeError(f"no kernel looks for NaN in {a.dtype}")
+    if not cnp.PyArray_ISCARRAY(a):
+        raise ValueError("a must be contiguous")
+    job.a = cnp.PyArray_DATA(a)
+    job.count = a.size * (2 if kind == cnp.NPY_CFLOAT or kind == cnp.NPY_CDOUBLE else 1)
+    threads = max(threads, 1)
+    job.found = <ptrdiff_t*>PyMem_Malloc(threads * sizeof(ptrdiff_t))
+    if job.found == NULL:
+        raise MemoryError
+    for i in range(threads):
+        job.found[i] = 0
+    with nogil:
+        parallel_for((job.count + PIECE - 1) // PIECE, threads, zero_range, &job)
+    for i in range(threads):
+        found += job.found[i]
+    PyMem_Free(job.found)
+    return found
+
+
+# --- what was built -------------------------------------------------------------------------------
+
+def isa_built():
+    """Names of the ISA levels in this build, slowest first."""
+    return tuple([levels().level[i].name.decode() for i in range(levels().count)])
+
+
+def isa_usable():
+    """Names of the ISA levels that this CPU can run, slowest first."""
+    return tuple([levels().level[i].name.decode() for i in range(levels().count)
+                  if levels().usable[i]])
+
+
+def isa_used():
+    """Name of the ISA level in use (FASTCONV_MAX_ISA caps it, when the module is imported)."""
+    return levels().used.name.decode()
+
+
+def openmp_enabled():
+    """Whether the build has OpenMP."""
+    return c_openmp_enabled()
+
+
+def compiler():
+    """The C++ compiler of the build."""
+    return FASTCONV_COMPILER.decode()
+
+
+levels()

@@ -1,0 +1,123 @@
+#include "boundary.hpp"
+
+#include <string.h>
+
+namespace fastconv {
+
+ptrdiff_t map_index(ptrdiff_t i, ptrdiff_t n, Boundary boundary) {
+  if (i >= 0 && i < n) return i;
+  const auto modulo = [](ptrdiff_t a, ptrdiff_t period) {
+    const ptrdiff_t r = a % period;
+    return r < 0 ? r + period : r;
+  };
+  switch (boundary) {
+    case Boundary::reflect:
+      i = modulo(i, 2 * n);
+      return i < n ? i : 2 * n - 1 - i;
+    case Boundary::mirror:
+      if (n == 1) return 0;
+      i = modulo(i, 2 * n - 2);
+      return i < n ? i : 2 * n - 2 - i;
+    case Boundary::nearest:
+      return i < 0 ? 0 : n - 1;
+    case Boundary::wrap:
+      return modulo(i, n);
+    default:
+      return -1;
+  }
+}
+
+namespace {
+
+// memcpy of a few bytes whose count is known: the compiler makes it one move.
+template <size_t Bytes>
+void copy_strided(const char* x, ptrdiff_t stride, char* out, ptrdiff_t count) {
+  for (ptrdiff_t i = 0; i < count; i++) memcpy(out + i * ptrdiff_t(Bytes), x + i * stride, Bytes);
+}
+
+void copy_units(const char* x, ptrdiff_t stride, char* out, ptrdiff_t count, ptrdiff_t unit) {
+  if (count <= 0) return;
+  if (stride == unit) {
+    memcpy(out, x, size_t(count * unit));
+    return;
+  }
+  switch (unit) {
+    case 1:
+      return copy_strided<1>(x, stride, out, count);
+    case 2:
+      return copy_strided<2>(x, stride, out, count);
+    case 4:
+      return copy_strided<4>(x, stride, out, count);
+    case 8:
+      return copy_strided<8>(x, stride, out, count);
+    case 16:
+      return copy_strided<16>(x, stride, out, count);
+    default:
+      for (ptrdiff_t i = 0; i < count; i++) memcpy(out + i * unit, x + i * stride, size_t(unit));
+  }
+}
+
+void fill_units(char* out, ptrdiff_t count, ptrdiff_t unit, const char* fill) {
+  if (count <= 0) return;
+  if (!fill) {
+    memset(out, 0, size_t(count * unit));
+    return;
+  }
+  for (ptrdiff_t i = 0; i < count; i++) memcpy(out + i * unit, fill, size_t(unit));
+}
+
+void gather_line(const char* x, char* out, const GatherAxis& axis, ptrdiff_t unit,
+                 Boundary boundary, const char* fill) {
+  // Three runs: before the stored axis, inside it, after it.
+  const ptrdiff_t stop = axis.start + axis.count;
+  const ptrdiff_t inside_first = axis.start < 0 ? (stop < 0 ? stop : 0) : axis.start;
+  const ptrdiff_t inside_stop =
+      stop > axis.x_extent ? (axis.x_extent > inside_first ? axis.x_extent : inside_first) : stop;
+  const auto outside = [&](ptrdiff_t first, ptrdiff_t last) {
+    if (boundary == Boundary::zero || boundary == Boundary::constant) {
+      fill_units(out + (first - axis.start) * unit, last - first, unit, fill);
+      return;
+    }
+    for (ptrdiff_t i = first; i < last; i++)
+      memcpy(out + (i - axis.start) * unit,
+             x + map_index(i, axis.x_extent, boundary) * axis.x_stride, size_t(unit));
+  };
+  outside(axis.start, inside_first);
+  if (inside_stop > inside_first)
+    copy_units(x + inside_first * axis.x_stride, axis.x_stride,
+               out + (inside_first - axis.start) * unit, inside_stop - inside_first, unit);
+  outside(inside_stop, stop);
+}
+
+// A sub-block that lies wholly outside along some axis: every unit is the fill.
+void fill_block(char* out, const GatherAxis* axes, int axis_count, ptrdiff_t unit,
+                const char* fill) {
+  if (axis_count == 1) {
+    fill_units(out, axes[0].count, unit, fill);
+    return;
+  }
+  for (ptrdiff_t i = 0; i < axes[0].count; i++)
+    fill_block(out + i * axes[0].out_stride, axes + 1, axis_count - 1, unit, fill);
+}
+
+}  // namespace
+
+void gather(const char* x, char* out, const GatherAxis* axes, int axis_count, ptrdiff_t unit_bytes,
+            Boundary boundary, const char* fill) {
+  if (axis_count == 1) {
+    gather_line(x, out, axes[0], unit_bytes, boundary, fill);
+    return;
+  }
+  const GatherAxis& axis = axes[0];
+  for (ptrdiff_t i = 0; i < axis.count; i++) {
+    const ptrdiff_t source = map_index(axis.start + i, axis.x_extent, boundary);
+    char* target = out + i * axis.out_stride;
+    if (source < 0)
+      fill_block(target, axes + 1, axis_count - 1, unit_bytes, fill);
+    else
+      gather(x + source * axis.x_stride, target, axes + 1, axis_count - 1, unit_bytes, boundary,
+             fill);
+  }
+}
+
+}  // namespace fastconv

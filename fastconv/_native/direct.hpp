@@ -1,0 +1,43 @@
+// Direct correlation of N-D arrays with any strides and boundary: the driver of the tile kernels.
+#pragma once
+#include "boundary.hpp"
+#include "job.hpp"
+
+namespace fastconv {
+
+// One axis of  y[p] = Σ_k w[k] · x̃[p + offset + k];  strides in bytes.
+struct CorrelationAxis {
+  ptrdiff_t x_extent;
+  ptrdiff_t x_stride;
+  ptrdiff_t taps;
+  ptrdiff_t w_stride;
+  ptrdiff_t out_extent;
+  ptrdiff_t out_stride;
+  ptrdiff_t offset;
+};
+
+struct Correlation {
+  ElementType type;
+  int axis_count;
+  CorrelationAxis axes[MAX_AXES];
+  const char* x;
+  const char* w;
+  char* out;
+  Boundary boundary;
+  const char* fill;  // one element, or null for zero
+};
+
+enum class Status { ok, no_memory, unsupported_type, workspace };
+
+// Every extent and tap count is positive; `out` overlaps neither x nor w.
+Status correlate(const Correlation& correlation, int threads);
+
+// The same for short contiguous lines with a zero boundary, without allocation:
+// out[p] = Σ_k w[taps - 1 - k] · x̃[p + offset + k], where w_stride may be negative.
+// Returns false (and writes nothing) where the line does not fit the buffers on the stack, or where
+// a tap is not finite (its product with the zeros beyond the edge would not be zero).
+bool correlate_short_line(ElementType type, const char* x, ptrdiff_t x_extent, const char* w,
+                          ptrdiff_t taps, ptrdiff_t w_stride, char* out, ptrdiff_t out_extent,
+                          ptrdiff_t offset);
+
+}  // namespace fastconv

@@ -1,0 +1,48 @@
+#include "dispatch.hpp"
+
+#include <stdlib.h>
+#include <string.h>
+
+namespace fastconv {
+
+extern const Level level_baseline;
+#if defined(__x86_64__)
+extern const Level level_avx2;
+extern const Level level_avx512;
+#endif
+
+namespace {
+
+Levels detect() {
+  Levels found{};
+  const auto add = [&](const Level& level, bool usable) {
+    found.level[found.count] = &level;
+    found.usable[found.count] = usable;
+    found.count++;
+  };
+  add(level_baseline, true);
+#if defined(__x86_64__)
+  __builtin_cpu_init();
+  const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+  add(level_avx2, avx2);
+  add(level_avx512, avx2 && __builtin_cpu_supports("avx512f") &&
+                        __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                        __builtin_cpu_supports("avx512vl"));
+#endif
+  int limit = found.count - 1;
+  if (const char* wanted = getenv("FASTCONV_MAX_ISA"))
+    for (int i = 0; i < found.count; i++)
+      if (!strcmp(wanted, found.level[i]->name)) limit = i;
+  while (!found.usable[limit]) limit--;
+  found.used = found.level[limit];
+  return found;
+}
+
+}  // namespace
+
+const Levels& levels() {
+  static const Levels found = detect();
+  return found;
+}
+
+}  // namespace fastconv

@@ -1,0 +1,20 @@
+// Which ISA levels were built, which this CPU can run, and which one is used.
+#pragma once
+#include "job.hpp"
+
+namespace fastconv {
+
+enum { MAX_LEVELS = 4 };
+
+struct Levels {
+  int count;
+  const Level* level[MAX_LEVELS];  // slowest first
+  bool usable[MAX_LEVELS];
+  const Level* used;
+};
+
+// Looks at CPU features once, by flags alone (virtual machines report nonsense families). The
+// level is capped by the environment variable FASTCONV_MAX_ISA where it names one.
+const Levels& levels();
+
+}  // namespace fastconv

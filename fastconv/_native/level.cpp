@@ -1,0 +1,35 @@
+// Every kernel of one ISA level. setup.py compiles this file once per level, with that level's
+// flags and FASTCONV_LEVEL set to its name; nothing else is compiled with those flags.
+#define FASTCONV_STRING_(x) #x
+#define FASTCONV_STRING(x) FASTCONV_STRING_(x)
+
+#include "tile.hpp"
+
+#include "spectrum.hpp"
+
+namespace fastconv {
+
+#define FASTCONV_TABLE_(level) level_##level
+#define FASTCONV_TABLE(level) FASTCONV_TABLE_(level)
+
+extern const Level FASTCONV_TABLE(FASTCONV_LEVEL);
+const Level FASTCONV_TABLE(FASTCONV_LEVEL) = {
+    FASTCONV_STRING(FASTCONV_LEVEL),
+    {
+        tile_set<Boolean>(),
+        tile_set<Number<unsigned char>>(),
+        tile_set<Number<unsigned short>>(),
+        tile_set<Number<unsigned int>>(),
+        tile_set<Number<unsigned long long>>(),
+        tile_set<Number<float>>(),
+        tile_set<Number<double>>(),
+        tile_set<Number<long double>>(),
+        tile_set<Complex<float>>(),
+        tile_set<Complex<double>>(),
+        tile_set<Complex<long double>>(),
+    },
+    {multiply_spectrum<float>, multiply_spectrum<double>, zero_nonfinite<float>,
+     zero_nonfinite<double>},
+};
+
+}  // namespace fastconv
