@@ -5,8 +5,8 @@
 For each ISA level that this machine can run, in a process of its own held down by
 FASTCONV_MAX_ISA, the program prints GF/s and the share of the peak for 1-D kernels of 3 to 1024
 taps and 2-D kernels of 3x3 to 31x31, in float32 and float64, on one thread and on all. The peak
-is that of the level's own vectors, measured by fma_peak.c in turn with every kernel: in the same
-rounds, on as many threads. A share is the median of the rounds' quotients. The arrays fit the
+is that of the level's own vectors, measured by fma_peak.c before and after every burst of a
+kernel, on as many threads. A share is the median of the rounds' quotients. The arrays fit the
 caches, and the kernels are called without the fronts. Needs a C compiler with OpenMP (CC, or cc).
 """
 
@@ -74,7 +74,7 @@ def measure(correlate, peak, dtype, data_shape, kernel_shape, threads, rounds):
     offset = (0,) * data.ndim
 
     def call():
-        correlate(data, kernel, out, offset, 0, 0, threads)
+        correlate(data, kernel, out, offset, threads=threads)
 
     repeats = repeats_for(call)
     thousands = repeats_for(lambda: peak(threads, 1000))
@@ -85,6 +85,7 @@ def measure(correlate, peak, dtype, data_shape, kernel_shape, threads, rounds):
         for _ in range(repeats):
             call()
         rate = 2 * out.size * kernel.size * repeats / (time.perf_counter() - begin)
+        limit = max(limit, peak(threads, 1000 * thousands))
         rates.append(rate / 1e9)
         shares.append(rate / limit)
     return float(np.median(rates)), float(np.median(shares))
