@@ -1,0 +1,116 @@
+"""Workspace is bounded: at most max(64 MiB, input + output) beyond arguments and result."""
+
+import sys
+
+import pytest
+from shell import python
+
+MIB = 2**20
+FLOOR = 64 * MIB
+
+pytestmark = pytest.mark.skipif(
+    not sys.platform.startswith("linux"), reason="Linux, whose VmHWM can be reset and read"
+)
+
+# VmHWM is the largest resident size so far; writing 5 to clear_refs starts it anew.  The result's
+# own pages count as the result, so what is left over is workspace.
+MEASURE = """
+    import numpy as np, fastconv
+    def resident(field):
+        with open("/proc/self/status") as status:
+            return next(int(l.split()[1]) << 10 for l in status if l.startswith(field))
+    def extra(call):
+        with open("/proc/self/clear_refs", "w") as refs:
+            refs.write("5")
+        before = resident("VmRSS")
+        result = call()
+        return resident("VmHWM") - before - result.nbytes, result
+"""
+
+
+def workspace(code):
+    """Bytes beyond arguments and result, as the code prints them."""
+    return int(python(MEASURE + code, timeout=300).split()[-1])
+
+
+def available():
+    with open("/proc/meminfo", encoding="ascii") as info:
+        return next(int(line.split()[1]) << 10 for line in info if line.startswith("MemAvailable"))
+
+
+def test_a_hundred_million_samples():
+    """Issue 2's own figure: 10**8 float32 with 101 taps."""
+    arguments = 2 * 4 * 10**8
+    if available() < 2 * arguments + FLOOR:
+        pytest.skip(f"{(2 * arguments + FLOOR) // MIB} MiB of free memory")
+    code = """
+    a, b = np.ones(10**8, np.float32), np.ones(101, np.float32)
+    used, y = extra(lambda: fastconv.convolve(a, b))
+    assert y.shape == (10**8 + 100,) and y[0] == 1 and y[1000] == y[-1000] == 101
+    print(used)
+    """
+    assert workspace(code) <= max(FLOOR, arguments)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "dtype"),
+    [
+        ("10**7", "3000", "float32"),
+        ("10**7", "101", "float64"),
+        ("4 * 10**6", "10**6", "float64"),
+        ("(3000, 3000)", "(31, 31)", "float32"),
+        ("(3000, 3000)", "(200, 300)", "float32"),
+        ("(200, 20_000)", "(1, 2000)", "complex64"),
+    ],
+)
+def test_fft(shape, kernel, dtype):
+    code = f"""
+    a, b = np.ones({shape}, "{dtype}"), np.ones({kernel}, "{dtype}")
+    fastconv.convolve(a[..., :9], b[..., :3], method="fft")  # what is loaded once is no workspace
+    used, y = extra(lambda: fastconv.convolve(a, b, "same", "fft"))
+    print(a.nbytes + y.nbytes, used)
+    """
+    total, used = (int(n) for n in python(MEASURE + code, timeout=300).split())
+    assert used <= max(FLOOR, total)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "dtype", "transposed"),
+    [
+        ("2 * 10**7", "33", "int16", False),
+        ("(4000, 4000)", "(5, 5)", "float32", False),
+        ("(4000, 4000)", "(5, 5)", "uint8", False),
+        ("(400, 200, 200)", "(3, 3, 3)", "float32", False),
+        ("(4000, 4000)", "(5, 5)", "float64", True),
+    ],
+)
+def test_direct(shape, kernel, dtype, transposed):
+    code = f"""
+    a, b = np.ones({shape}, "{dtype}"){".T" * transposed}, np.ones({kernel}, "{dtype}")
+    used, y = extra(lambda: fastconv.convolve(a, b, "same", "direct"))
+    print(a.nbytes + y.nbytes, used)
+    """
+    total, used = (int(n) for n in python(MEASURE + code, timeout=300).split())
+    assert used <= max(FLOOR, total)
+
+
+def test_mixed_dtypes_are_converted_in_pieces():
+    """An int8 signal with a float64 kernel: no float64 copy of the whole signal."""
+    code = """
+    a, b = np.ones(3 * 10**7, np.int8), np.ones(9)
+    used, y = extra(lambda: fastconv.convolve(a, b, "same"))
+    print(used)
+    """
+    assert workspace(code) <= max(FLOOR, 9 * 3 * 10**7)
+
+
+def test_a_memory_mapped_file_is_not_loaded_twice(tmp_path):
+    code = f"""
+    path = {str(tmp_path / "signal")!r}
+    a = np.memmap(path, np.float32, "w+", shape=(2 * 10**7,))
+    a[:] = 1
+    used, y = extra(lambda: fastconv.convolve(a, np.ones(9, np.float32), "same"))
+    assert type(y) is np.ndarray
+    print(used)
+    """
+    assert workspace(code) <= max(FLOOR, 2 * 8 * 10**7)

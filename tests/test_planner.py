@@ -1,0 +1,309 @@
+"""explain, plan and Spec: choices that explain themselves, plans that are ready to run."""
+
+import dataclasses
+import re
+
+import numpy as np
+import pytest
+from arrays import LAYOUTS, laid_out
+from oracle import assert_within, fft_bound, random_array, signal_reference
+from shell import python
+
+import fastconv
+from fastconv import Spec
+
+# (function, shapes, keyword arguments): everything that a plan can be made for.
+CALLS = {
+    "convolve": (fastconv.convolve, ((400,), (9,)), {}),
+    "convolve same": (fastconv.convolve, ((40, 50), (3, 5)), {"mode": "same"}),
+    "convolve axes": (fastconv.convolve, ((40, 50, 3), (3, 5, 1)), {"axes": (0, 1)}),
+    "correlate": (fastconv.correlate, ((400,), (9,)), {"mode": "valid"}),
+    "correlate swapped": (fastconv.correlate, ((9,), (400,)), {"mode": "valid"}),
+    "fftconvolve": (fastconv.fftconvolve, ((400,), (90,)), {"mode": "same"}),
+    "oaconvolve": (fastconv.oaconvolve, ((4000,), (90,)), {}),
+    "convolve2d": (fastconv.convolve2d, ((40, 50), (3, 5)), {"boundary": "symm"}),
+    "correlate2d": (fastconv.correlate2d, ((40, 50), (3, 5)), {"boundary": "wrap", "mode": "same"}),
+}
+METHODS = ("direct", "fft", "reference")
+LONG = (Spec(1_000_000, "float32"), Spec(100_000, "float32"))
+SHORT = (Spec(1_000_000, "float32"), Spec(5, "float32"))
+
+
+@pytest.fixture(params=CALLS)
+def call(request):
+    return CALLS[request.param]
+
+
+# explain ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "complex64", "complex128", "longdouble"])
+def test_explanation(call, dtype):
+    func, shapes, kwargs = call
+    told = fastconv.explain(func, *(Spec(s, dtype) for s in shapes), **kwargs)
+    names = [candidate.name for candidate in told.candidates]
+    assert told.chosen in names
+    assert len(set(names)) == len(names)
+    assert set(METHODS) <= set(names)
+    for candidate in told.candidates:
+        assert candidate.predicted is None or candidate.predicted > 0
+        assert isinstance(candidate.reason, str)
+        if candidate.predicted is None:
+            assert candidate.reason, f"{candidate.name} is rejected for no reason"
+
+
+def test_the_chosen_is_the_fastest_predicted(call):
+    func, shapes, kwargs = call
+    told = fastconv.explain(func, *(Spec(s, "float32") for s in shapes), **kwargs)
+    times = {c.name: c.predicted for c in told.candidates if c.predicted is not None}
+    assert told.chosen == min(times, key=times.get)
+
+
+def test_the_table(call):
+    func, shapes, kwargs = call
+    told = fastconv.explain(func, *(Spec(s, "float32") for s in shapes), **kwargs)
+    table = str(told)
+    assert len(table.splitlines()) > len(told.candidates)
+    for candidate in told.candidates:
+        assert candidate.name in table
+        if candidate.predicted is None:
+            assert str(candidate.reason) in table
+    assert "chosen" in table
+    assert table.isprintable() or "\n" in table
+
+
+def test_rejections_are_told():
+    """Something is rejected somewhere, and the table says so and why."""
+    told = fastconv.explain(
+        fastconv.convolve, Spec(2**20, "longdouble"), Spec(2**16, "clongdouble")
+    )
+    rejected = [c for c in told.candidates if c.predicted is None]
+    assert rejected
+    assert "rejected" in str(told)
+    for candidate in rejected:
+        assert str(candidate.reason) in str(told)
+
+
+def test_shapes_alone_are_enough():
+    """Terabytes that nobody has."""
+    told = fastconv.explain(fastconv.convolve, Spec((2**40,), "float32"), Spec((101,), "float32"))
+    assert told.chosen in METHODS
+    told = fastconv.explain(
+        fastconv.convolve, Spec((2**20, 2**20), "float64"), Spec((7, 7), "float64"), mode="same"
+    )
+    assert told.chosen in METHODS
+
+
+def test_long_kernels_go_through_the_fft_and_short_ones_do_not():
+    assert fastconv.explain(fastconv.convolve, *LONG).chosen == "fft"
+    assert fastconv.explain(fastconv.convolve, *SHORT).chosen == "direct"
+    image = Spec((1080, 1920), "float32")
+    assert fastconv.explain(fastconv.convolve, image, Spec((3, 3), "float32")).chosen == "direct"
+
+
+def test_arrays_and_specs_agree(call, rng):
+    func, shapes, kwargs = call
+    arrays = [random_array(rng, s, "f") for s in shapes]
+    told = fastconv.explain(func, *arrays, **kwargs)
+    same = fastconv.explain(func, *(Spec(s, "float32") for s in shapes), **kwargs)
+    assert told.chosen == same.chosen
+    mixed = fastconv.explain(func, arrays[0], Spec(shapes[1], "float32"), **kwargs)
+    assert mixed.chosen == same.chosen
+
+
+def test_forced_method_is_told():
+    told = fastconv.explain(fastconv.convolve, *SHORT, method="fft")
+    assert told.chosen == "fft"
+
+
+def test_explain_makes_the_functions_own_errors():
+    with pytest.raises(ValueError, match="same dimensionality"):
+        fastconv.explain(fastconv.convolve, Spec(5), Spec((5, 5)))
+    with pytest.raises(ValueError, match=r"(?i)mode"):
+        fastconv.explain(fastconv.convolve, Spec(5), Spec(5), mode="bogus")
+    with pytest.raises(ValueError, match=r"(?i)method"):
+        fastconv.explain(fastconv.convolve, Spec(5), Spec(5), method="bogus")
+
+
+@pytest.mark.parametrize("func", [len, None, "convolve", fastconv.correlation_lags])
+def test_functions_without_plans(func):
+    for ask in (fastconv.explain, fastconv.plan):
+        with pytest.raises((TypeError, ValueError)):
+            ask(func, Spec(5), Spec(5))
+
+
+def test_explain_computes_nothing(rng):
+    a, b = random_array(rng, 50, "d"), random_array(rng, 5, "d")
+    kept = a.copy(), b.copy()
+    fastconv.explain(fastconv.convolve, a, b)
+    np.testing.assert_array_equal(a, kept[0])
+    np.testing.assert_array_equal(b, kept[1])
+
+
+# Spec ---------------------------------------------------------------------------------------------
+
+
+def test_spec():
+    spec = Spec((3, 4), "float32")
+    assert spec.shape == (3, 4)
+    assert spec.dtype == np.float32
+    assert Spec(5).shape == (5,)
+    assert Spec(5).dtype == np.float64
+    assert Spec((3, 4), np.float32) == spec
+    assert hash(Spec((3, 4), np.float32)) == hash(spec)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        spec.shape = (1,)
+
+
+@pytest.mark.parametrize("shape", [-1, (3, -1), (2.5,), ("a",)])
+def test_bad_specs(shape):
+    with pytest.raises((TypeError, ValueError)):
+        Spec(shape)
+    with pytest.raises(TypeError):
+        Spec((3,), "no such dtype")
+
+
+# plan ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", "?BqefgdFDG")
+def test_plan_gives_the_functions_own_result(call, dtype, rng):
+    func, shapes, kwargs = call
+    a, b = (random_array(rng, s, dtype, small=True) for s in shapes)
+    plan = fastconv.plan(func, a, b, **kwargs)
+    for _ in range(3):
+        a = random_array(rng, shapes[0], dtype, small=True)
+        result, expected = plan(a), func(a, b, **kwargs)
+        assert type(result) is np.ndarray
+        bound = 2 * fft_bound(a, b, expected.dtype, reach=1)
+        assert_within(result, expected, bound, expected.dtype)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_forced_plans(method, rng):
+    for func, kind in ((fastconv.convolve, "convolve"), (fastconv.correlate, "correlate")):
+        a, b = random_array(rng, (40, 50), "f"), random_array(rng, (3, 4), "f")
+        plan = fastconv.plan(func, a, b, method=method, mode="same")
+        assert plan.method == method
+        expected = signal_reference(kind, a, b, "same")
+        assert_within(plan(a), expected, fft_bound(a, b, "f"), np.float32)
+
+
+def test_plan_from_a_spec(call, rng):
+    func, shapes, kwargs = call
+    a, b = (random_array(rng, s, "d") for s in shapes)
+    plan = fastconv.plan(func, Spec(shapes[0], "float64"), b, **kwargs)
+    assert_within(plan(a), func(a, b, **kwargs), 2 * fft_bound(a, b, "d", reach=1), np.float64)
+
+
+def test_plan_holds_its_kernels(rng):
+    """What becomes of the caller's kernel afterwards does not matter."""
+    a, b = random_array(rng, 400, "d"), random_array(rng, 9, "d")
+    for method in ("auto", *METHODS):
+        kernel = b.copy()
+        plan = fastconv.plan(fastconv.convolve, a, kernel, method=method)
+        kernel[...] = np.nan
+        assert_within(plan(a), fastconv.convolve(a, b), 2 * fft_bound(a, b, "d"), np.float64)
+
+
+def test_plan_out(call, rng):
+    func, shapes, kwargs = call
+    a, b = (random_array(rng, s, "d") for s in shapes)
+    plan = fastconv.plan(func, a, b, **kwargs)
+    expected = plan(a)
+    for layout in ("C", "F", "reversed", "stepped", "unaligned"):
+        out = laid_out(np.zeros(expected.shape), layout)
+        assert plan(a, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+
+
+def test_plan_takes_any_layout(rng):
+    a, b = random_array(rng, (20, 30), "f"), random_array(rng, (3, 4), "f")
+    plan = fastconv.plan(fastconv.convolve, a, b)
+    expected = plan(a)
+    for layout in LAYOUTS:
+        view = laid_out(a, layout)
+        np.testing.assert_allclose(plan(view), expected, rtol=0, atol=1e-5)
+        np.testing.assert_array_equal(view, a)
+
+
+def test_plan_refuses_other_data(rng):
+    plan = fastconv.plan(fastconv.convolve, Spec((20, 30), "float32"), np.ones((3, 4), "f"))
+    for shape in ((30, 20), (20, 31), (600,), (1, 20, 30), ()):
+        with pytest.raises(ValueError, match="shape"):
+            plan(np.ones(shape, np.float32))
+    for dtype in (np.float64, np.int32, np.complex64, object):
+        with pytest.raises((TypeError, ValueError), match="dtype"):
+            plan(np.ones((20, 30), dtype))
+
+
+def test_plan_refuses_a_bad_out(rng):
+    a = np.ones((20, 30), np.float32)
+    plan = fastconv.plan(fastconv.convolve, a, np.ones((3, 4), "f"), mode="same")
+    with pytest.raises(ValueError, match="shape"):
+        plan(a, out=np.empty((30, 20), np.float32))
+    with pytest.raises((TypeError, ValueError), match="dtype"):
+        plan(a, out=np.empty((20, 30)))
+    with pytest.raises(ValueError, match=r"read-only|writeable|writable"):
+        plan(a, out=laid_out(np.empty((20, 30), np.float32), "readonly"))
+    with pytest.raises(ValueError, match="overlap"):
+        plan(a, out=a)
+    with pytest.raises(TypeError, match="out"):
+        plan(a, out=[[0.0] * 30] * 20)
+
+
+def test_plan_describes_itself(rng):
+    plan = fastconv.plan(fastconv.convolve, np.ones(4000), np.ones(9), mode="same")
+    assert plan.method in METHODS
+    assert plan.problem.out == (4000,)
+    assert plan.method in str(plan)
+
+
+REFUSED = [
+    (fastconv.convolve, (Spec(1000, "longdouble"), np.ones(9, "longdouble"))),
+    (fastconv.convolve, (Spec(1000, "clongdouble"), np.ones(9, "clongdouble"))),
+    (fastconv.convolve, (Spec(1000, object), np.array([1, 2], object))),
+    (fastconv.convolve, (Spec(1000, "int64"), np.ones(9, "int64"))),
+    (fastconv.convolve, (Spec(1000, bool), np.ones(9, bool))),
+    (fastconv.convolve2d, (Spec((30, 40), "uint64"), np.ones((2, 2), "uint64"))),
+]
+
+
+@pytest.mark.parametrize(("func", "args"), REFUSED)
+def test_forced_method_that_must_refuse_says_why(func, args):
+    told = fastconv.explain(func, *args)
+    for candidate in told.candidates:
+        if candidate.predicted is None:
+            with pytest.raises(ValueError, match=re.escape(str(candidate.reason))):
+                fastconv.plan(func, *args, method=candidate.name)
+
+
+def test_some_forced_method_must_refuse():
+    """The test above is about something: exact int64 has no FFT."""
+    told = fastconv.explain(fastconv.convolve, Spec(1000, "int64"), np.full(9, 2**60))
+    assert any(c.predicted is None for c in told.candidates if c.name == "fft")
+    with pytest.raises(ValueError):
+        fastconv.plan(fastconv.convolve, Spec(1000, "int64"), np.full(9, 2**60), method="fft")
+
+
+# The cache ----------------------------------------------------------------------------------------
+
+
+def test_many_problems_do_not_fill_the_memory():
+    """Plans and FFTW's buffers are kept, but not without bound."""
+    code = """
+        import resource, numpy as np, fastconv
+        def rss():
+            return int(open("/proc/self/statm").read().split()[1]) * resource.getpagesize()
+        def work(first, last):
+            for n in range(first, last):
+                fastconv.fftconvolve(np.ones(20_000 + 7 * n), np.ones(3_000))
+                fastconv.convolve(np.ones(200 + n), np.ones(9))
+        work(0, 150)
+        before = rss()
+        work(150, 600)
+        print((rss() - before) // 2**20)
+    """
+    pytest.importorskip("resource", reason="the resource module, which Windows lacks")
+    # 450 kept spectra or pairs of FFT buffers would be more than 200 MiB.
+    assert int(python(code, timeout=300)) < 64
