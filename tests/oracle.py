@@ -21,9 +21,9 @@ FLOATS = "fdg"
 COMPLEX = "FDG"
 
 # Rounding errors of a sum of n terms grow like sqrt(n); each complex product has a few of its own.
-C_DIRECT = 8.0
+C_DIRECT = 2.0
 # An FFT convolution errs by about eps * log2(n) * |x|_2 * |w|_2, whatever the output.
-C_FFT = 4.0
+C_FFT = 1.0
 
 
 def source_index(length, positions, boundary):

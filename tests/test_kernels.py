@@ -323,6 +323,72 @@ def test_gather_refuses_what_does_not_fit():
         _core.gather(x, out.T, (0, 0))
 
 
+# Blocks of an overlap-save ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("boundary", range(6), ids=BOUNDARIES)
+@pytest.mark.parametrize("dtype", WIDTHS)
+def test_gather_blocks(dtype, boundary, rng):
+    """Blocks that begin inside, before and far beyond the data."""
+    fill = fill_for(dtype, boundary)
+    cases = [((5,), (9,)), ((40,), (17,)), ((4, 7), (3, 16)), ((2, 3, 5), (1, 4, 8))]
+    for (shape, block), layout in itertools.product(cases, NATIVE_LAYOUTS):
+        x = laid_out(random_array(rng, shape, dtype), layout)
+        starts = rng.integers(-30, 30, (7, len(shape)), np.intp)
+        out = Guarded((7, *block), dtype)
+        _core.gather_blocks(x, out.array, starts, boundary, fill, 2)
+        expected = [extend(x, start, block, boundary, fill)[0] for start in starts]
+        np.testing.assert_array_equal(out.take(), expected, err_msg=f"{shape} {block} {layout}")
+
+
+@pytest.mark.parametrize("add", [False, True])
+@pytest.mark.parametrize("layout", NATIVE_LAYOUTS)
+@pytest.mark.parametrize("dtype", WIDTHS)
+def test_scatter_blocks(dtype, layout, add, rng):
+    """The valid part of each block, the last ones cut at the output's end."""
+    cases = [((10,), (9,), (2,), (4,)), ((5, 11), (4, 8), (1, 3), (3, 4))]
+    for shape, block, skip, count in cases:
+        steps = [range(0, n, c) for n, c in zip(shape, count, strict=True)]
+        starts = np.array(list(itertools.product(*steps)), np.intp)
+        blocks = random_array(rng, (len(starts), *block), dtype, small=True)
+        out = Guarded(shape, dtype, layout)
+        out.array[...] = before = random_array(rng, shape, dtype, small=True)
+        expected = before.copy() if add else np.zeros(shape, dtype)
+        if add and dtype not in "fdFD":
+            with pytest.raises(TypeError, match="adds"):
+                _core.scatter_blocks(blocks, out.array, starts, skip, count, add, 2)
+            continue
+        _core.scatter_blocks(blocks, out.array, starts, skip, count, add, 2)
+        for part, start in zip(blocks, starts, strict=True):
+            target = expected[tuple(slice(s, s + c) for s, c in zip(start, count, strict=True))]
+            valid = tuple(slice(k, k + n) for k, n in zip(skip, target.shape, strict=True))
+            target += part[valid]
+        np.testing.assert_array_equal(out.take(), expected)
+
+
+def test_blocks_that_do_not_fit_are_refused():
+    x, blocks, starts = np.ones((4, 5)), np.ones((3, 2, 2)), np.zeros((3, 2), np.intp)
+    gather = [
+        (x[0], blocks, starts),
+        (x, blocks[0], starts),
+        (x, blocks.astype("f"), starts),
+        (x, blocks, starts[:2]),
+        (x, blocks, starts[:, :1]),
+        (x, blocks, starts.astype(np.int32)),
+        (x, blocks, starts.repeat(2, 1)[:, ::2]),
+        (x[:0], blocks, starts),
+        (x, blocks[:, :, ::2], starts),
+    ]
+    for bad in gather:
+        with pytest.raises(ValueError):
+            _core.gather_blocks(*bad)
+    for skip, count in (((0, 1), (2, 2)), ((-1, 0), (1, 1)), ((0,), (1,)), ((0, 0), (-1, 1))):
+        with pytest.raises(ValueError):
+            _core.scatter_blocks(blocks, x, starts, skip, count)
+    with pytest.raises(ValueError):
+        _core.scatter_blocks(blocks, x.astype("f"), starts, (0, 0), (1, 1))
+
+
 # The fast road of short lines ---------------------------------------------------------------------
 
 

@@ -10,7 +10,7 @@ from oracle import assert_within, fft_bound, random_array, signal_reference
 from shell import python
 
 import fastconv
-from fastconv import Spec
+from fastconv import Spec, _planner
 
 # (function, shapes, keyword arguments): everything that a plan can be made for.
 CALLS = {
@@ -259,6 +259,15 @@ def test_plan_describes_itself(rng):
     assert plan.method in str(plan)
 
 
+def test_a_plan_for_integers_is_exact_for_any_data(rng):
+    """The data that a plan was made with says nothing of the values to come."""
+    kernel = rng.integers(-(2**31), 2**31, 2**11)
+    plan = fastconv.plan(fastconv.convolve, np.ones(2**17, np.int64), kernel, mode="valid")
+    data = rng.integers(-(2**31), 2**31, 2**17)
+    expected = fastconv.convolve(data, kernel, "valid", "direct")
+    np.testing.assert_array_equal(plan(data), expected)
+
+
 REFUSED = [
     (fastconv.convolve, (Spec(1000, "longdouble"), np.ones(9, "longdouble"))),
     (fastconv.convolve, (Spec(1000, "clongdouble"), np.ones(9, "clongdouble"))),
@@ -287,6 +296,14 @@ def test_some_forced_method_must_refuse():
 
 
 # The cache ----------------------------------------------------------------------------------------
+
+
+def test_choices_are_kept_within_a_bound():
+    for n in range(_planner.CACHE_SIZE + 50):
+        fastconv.explain(fastconv.convolve, Spec(1000 + n), Spec(5))
+    assert 0 < _planner.cached_choices() <= _planner.CACHE_SIZE
+    _planner.clear_cache()
+    assert _planner.cached_choices() == 0
 
 
 def test_many_problems_do_not_fill_the_memory():
