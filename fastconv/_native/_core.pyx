@@ -4,6 +4,7 @@
 
 cimport numpy as cnp
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.string cimport memcpy
 
 cnp.import_array()
 
@@ -345,6 +346,203 @@ def gather(cnp.ndarray x, cnp.ndarray out, start, int boundary=0, cnp.ndarray fi
         job.fill = <const char*>cnp.PyArray_DATA(fill)
     with nogil:
         parallel_for(axes[0].count, threads, gather_range, &job)
+
+
+# --- blocks of an overlap-save --------------------------------------------------------------------
+
+cdef struct BlockJob:
+    const char* data            # x for gathering, out for scattering
+    char* blocks
+    const ptrdiff_t* starts     # [block][axis]
+    ptrdiff_t block_stride
+    GatherAxis* axes
+    int axis_count
+    ptrdiff_t unit
+    Boundary boundary
+    const char* fill
+    const ptrdiff_t* skip       # scattering: the block's first valid element, and how many, an axis
+    const ptrdiff_t* count
+    int add                     # scattering: 0 stores, else adds: 4 or 8 bytes of float
+
+
+cdef void gather_blocks_range(void* context, ptrdiff_t first, ptrdiff_t last,
+                              int thread) noexcept nogil:
+    cdef BlockJob* job = <BlockJob*>context
+    cdef GatherAxis[64] axes
+    cdef ptrdiff_t b
+    cdef int i
+    for i in range(job.axis_count):
+        axes[i] = job.axes[i]
+    for b in range(first, last):
+        for i in range(job.axis_count):
+            axes[i].start = job.starts[b * job.axis_count + i]
+        c_gather(job.data, job.blocks + b * job.block_stride, axes, job.axis_count, job.unit,
+                 job.boundary, job.fill)
+
+
+def gather_blocks(cnp.ndarray x, cnp.ndarray blocks, cnp.ndarray starts, int boundary=0,
+                  cnp.ndarray fill=None, int threads=1):
+    """
+    Copy many blocks of the extended input: blocks[b, i] = xtilde[starts[b] + i].
+
+    Parameters
+    ----------
+    x : ndarray
+        Data of any strides.
+    blocks : ndarray
+        One axis more than x, of its dtype, with a contiguous last axis.
+    starts : ndarray of intp, C-contiguous
+        Shape (number of blocks, x.ndim).
+    boundary, fill, threads
+        As for `gather`.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other.
+    """
+    cdef GatherAxis[64] axes
+    cdef BlockJob job
+    cdef int i, ndim = cnp.PyArray_NDIM(x)
+    if (ndim == 0 or ndim > MAX_AXES or cnp.PyArray_NDIM(blocks) != ndim + 1
+            or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(blocks)
+            or cnp.PyArray_STRIDE(blocks, ndim) != cnp.PyArray_ITEMSIZE(x)):
+        raise ValueError("blocks must have one axis more than x, and its dtype")
+    check_starts(starts, cnp.PyArray_DIM(blocks, 0), ndim)
+    if x.size == 0 or blocks.size == 0:
+        raise ValueError("x and blocks must not be empty")
+    for i in range(ndim):
+        axes[i].x_extent = cnp.PyArray_DIM(x, i)
+        axes[i].x_stride = cnp.PyArray_STRIDE(x, i)
+        axes[i].count = cnp.PyArray_DIM(blocks, i + 1)
+        axes[i].out_stride = cnp.PyArray_STRIDE(blocks, i + 1)
+    job.data = <const char*>cnp.PyArray_DATA(x)
+    job.blocks = <char*>cnp.PyArray_DATA(blocks)
+    job.starts = <const ptrdiff_t*>cnp.PyArray_DATA(starts)
+    job.block_stride = cnp.PyArray_STRIDE(blocks, 0)
+    job.axes = axes
+    job.axis_count = ndim
+    job.unit = cnp.PyArray_ITEMSIZE(x)
+    job.boundary = <Boundary>boundary
+    job.fill = NULL
+    if fill is not None:
+        job.fill = <const char*>cnp.PyArray_DATA(fill)
+    with nogil:
+        parallel_for(cnp.PyArray_DIM(blocks, 0), threads, gather_blocks_range, &job)
+
+
+cdef check_starts(cnp.ndarray starts, ptrdiff_t blocks, int ndim):
+    if (cnp.PyArray_TYPE(starts) != cnp.NPY_INTP or not cnp.PyArray_ISCARRAY_RO(starts)
+            or cnp.PyArray_NDIM(starts) != 2 or cnp.PyArray_DIM(starts, 0) != blocks
+            or cnp.PyArray_DIM(starts, 1) != ndim):
+        raise ValueError("starts must be contiguous intp of shape (blocks, axes)")
+
+
+cdef void put_line(char* out, ptrdiff_t out_stride, const char* line, ptrdiff_t count,
+                   ptrdiff_t unit, int add) noexcept nogil:
+    cdef ptrdiff_t i, k, scalars
+    if add == 0:
+        if out_stride == unit:
+            memcpy(out, line, count * unit)
+        else:
+            for i in range(count):
+                memcpy(out + i * out_stride, line + i * unit, unit)
+        return
+    scalars = unit // add
+    for i in range(count):
+        for k in range(scalars):
+            if add == 4:
+                (<float*>(out + i * out_stride))[k] += (<const float*>(line + i * unit))[k]
+            else:
+                (<double*>(out + i * out_stride))[k] += (<const double*>(line + i * unit))[k]
+
+
+cdef void scatter_block(const BlockJob* job, int axis, const ptrdiff_t* start, char* out,
+                        const char* block) noexcept nogil:
+    cdef const GatherAxis* a = &job.axes[axis]
+    cdef ptrdiff_t i, count = min(job.count[axis], a.x_extent - start[axis])
+    out += start[axis] * a.x_stride
+    block += job.skip[axis] * a.out_stride
+    if axis + 1 == job.axis_count:
+        put_line(out, a.x_stride, block, count, job.unit, job.add)
+        return
+    for i in range(count):
+        scatter_block(job, axis + 1, start, out + i * a.x_stride, block + i * a.out_stride)
+
+
+cdef void scatter_blocks_range(void* context, ptrdiff_t first, ptrdiff_t last,
+                               int thread) noexcept nogil:
+    cdef BlockJob* job = <BlockJob*>context
+    cdef ptrdiff_t b
+    for b in range(first, last):
+        scatter_block(job, 0, job.starts + b * job.axis_count, <char*>job.data,
+                      job.blocks + b * job.block_stride)
+
+
+def scatter_blocks(cnp.ndarray blocks, cnp.ndarray out, cnp.ndarray starts, skip, count,
+                   bint add=False, int threads=1):
+    """
+    Put the valid part of many blocks into the output, cut at its end.
+
+    Parameters
+    ----------
+    blocks : ndarray
+        One axis more than `out`, of its dtype.
+    out : ndarray
+        Changed in place: out[starts[b] + i] = blocks[b, skip + i] for i < count, or += if `add`.
+    starts : ndarray of intp, C-contiguous
+        Shape (number of blocks, out.ndim), inside `out`; what the blocks cover does not overlap.
+    skip, count : sequence of int
+        One number an axis.
+    add : bool
+        Add to `out` (float32, float64 and their complex kinds only).
+    threads : int
+        The most threads to use.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other.
+    TypeError
+        If `add` does not know the dtype.
+    """
+    cdef GatherAxis[64] axes
+    cdef ptrdiff_t[64] skips
+    cdef ptrdiff_t[64] counts
+    cdef BlockJob job
+    cdef int i, ndim = cnp.PyArray_NDIM(out), kind = cnp.PyArray_TYPE(out)
+    if (ndim == 0 or ndim > MAX_AXES or cnp.PyArray_NDIM(blocks) != ndim + 1
+            or kind != cnp.PyArray_TYPE(blocks) or len(skip) != ndim or len(count) != ndim
+            or cnp.PyArray_STRIDE(blocks, ndim) != cnp.PyArray_ITEMSIZE(out)):
+        raise ValueError("blocks must have one axis more than out, and its dtype")
+    check_starts(starts, cnp.PyArray_DIM(blocks, 0), ndim)
+    job.add = 0
+    if add:
+        if kind == cnp.NPY_FLOAT or kind == cnp.NPY_CFLOAT:
+            job.add = 4
+        elif kind == cnp.NPY_DOUBLE or kind == cnp.NPY_CDOUBLE:
+            job.add = 8
+        else:
+            raise TypeError(f"no kernel adds blocks of {out.dtype}")
+    for i in range(ndim):
+        axes[i].x_extent = cnp.PyArray_DIM(out, i)
+        axes[i].x_stride = cnp.PyArray_STRIDE(out, i)
+        axes[i].out_stride = cnp.PyArray_STRIDE(blocks, i + 1)
+        skips[i] = skip[i]
+        counts[i] = count[i]
+        if skips[i] < 0 or counts[i] < 0 or skips[i] + counts[i] > cnp.PyArray_DIM(blocks, i + 1):
+            raise ValueError("skip and count must lie inside the blocks")
+    job.data = <const char*>cnp.PyArray_DATA(out)
+    job.blocks = <char*>cnp.PyArray_DATA(blocks)
+    job.starts = <const ptrdiff_t*>cnp.PyArray_DATA(starts)
+    job.block_stride = cnp.PyArray_STRIDE(blocks, 0)
+    job.axes = axes
+    job.axis_count = ndim
+    job.unit = cnp.PyArray_ITEMSIZE(out)
+    job.skip = skips
+    job.count = counts
+    with nogil:
+        parallel_for(cnp.PyArray_DIM(blocks, 0), threads, scatter_blocks_range, &job)
 
 
 # --- spectra --------------------------------------------------------------------------------------

@@ -1,0 +1,76 @@
+"""What this build is and what it uses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastconv._methods import _transforms
+from fastconv._native import _core
+from fastconv._threads import get_num_threads
+
+__version__ = "0.1.0"
+
+
+def config() -> dict[str, Any]:
+    """
+    Return what this build is and what it uses.
+
+    Returns
+    -------
+    dict
+        Keys 'version', 'compiler', 'isa' (a dict of 'built' and 'usable' levels and the one
+        'used'), 'openmp', 'threads', 'fftw' and 'blas'.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.config()["isa"]["used"] in fastconv.config()["isa"]["usable"]
+    True
+    """
+    return {
+        "version": __version__,
+        "compiler": _core.compiler(),
+        "isa": {
+            "built": list(_core.isa_built()),
+            "usable": list(_core.isa_usable()),
+            "used": _core.isa_used(),
+        },
+        "openmp": _core.openmp_enabled(),
+        "threads": get_num_threads(),
+        "fftw": _transforms.library(),
+        "blas": _blas(),
+    }
+
+
+def _blas() -> str:
+    """BLAS that NumPy was built with."""
+    build: Any = np.show_config(mode="dicts")
+    blas = build.get("Build Dependencies", {}).get("blas", {})
+    return f"{blas.get('name', 'unknown')} {blas.get('version', '')}, by NumPy {np.__version__}"
+
+
+def show_config() -> None:
+    """
+    Print what this build is and what it uses.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.show_config()  # doctest: +ELLIPSIS
+    fastconv ...
+    """
+    facts = config()
+    isa = facts["isa"]
+    lines = [
+        f"fastconv {facts['version']}",
+        f"  compiler  {facts['compiler']}",
+        f"  ISA       {isa['used']} (built: {', '.join(isa['built'])}; "
+        f"usable here: {', '.join(isa['usable'])})",
+        f"  OpenMP    {'yes' if facts['openmp'] else 'no: one thread only'}",
+        f"  threads   {facts['threads']}",
+        f"  FFT       {facts['fftw']}",
+        f"  BLAS      {facts['blas']}",
+    ]
+    print("\n".join(lines))  # noqa: T201 - printing is what it is for

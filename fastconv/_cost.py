@@ -1,0 +1,75 @@
+"""
+What things cost: the constants of every estimate, with where they come from.
+
+Measured on 2026-11-23 with ``python benchmarks/peaks.py`` and asv's suites on two cores of an AMD
+EPYC (Zen 4, 3.65 GHz, 117 GF/s of float32 FMA a core at AVX-512 and at AVX2), gcc 12.2.
+"""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+from fastconv._native import _core
+
+# Multiply-adds per second and core of the direct kernels, by the size and kind of an element.
+_DIRECT_RATES = {
+    "avx512": {"f4": 50e9, "f8": 25e9, "b1": 35e9, "i1": 35e9, "i2": 80e9, "i4": 42e9, "i8": 21e9},
+    "avx2": {"f4": 48e9, "f8": 24e9, "b1": 30e9, "i1": 20e9, "i2": 40e9, "i4": 20e9, "i8": 5e9},
+    "baseline": {"f4": 12e9, "f8": 6e9, "b1": 15e9, "i1": 8e9, "i2": 15e9, "i4": 4e9, "i8": 2e9},
+}
+_DIRECT_RATES["neon"] = _DIRECT_RATES["baseline"]
+# long double: x87 arithmetic, whatever the level.
+_LONGDOUBLE_RATE = 0.8e9
+
+# Flops per second and core of FFTW's transforms inside our loop (5 N log2 N a complex transform),
+# between small transforms that stay in L2 and large ones that do not.
+_FFT_RATE_IN_CACHE = {4: 9e9, 8: 5e9, 16: 0.2e9}
+_FFT_RATE_IN_MEMORY = {4: 3.5e9, 8: 2.2e9, 16: 0.15e9}
+FFT_CACHE_BYTES = 512 << 10
+
+# Bytes per second and core from memory, read or written.
+MEMORY_RATE = 12e9
+# Python and planning, then one direct call; one FFT call with its kernel's transform set up.
+CALL_SECONDS = 4e-6
+FFT_CALL_SECONDS = 60e-6
+# Per tap, for a pass of plain NumPy over the output.
+REFERENCE_CALL_SECONDS = 3e-6
+REFERENCE_RATE = 0.5e9
+# Serial work for which a second thread pays: fork and join take 1 µs hot and 16 µs cold.
+THREAD_SECONDS = 30e-6
+# How much of two or more cores is left when they share memory and a power budget.
+THREAD_EFFICIENCY = 0.92
+
+
+def element_code(dtype: np.dtype[Any]) -> str:
+    """Kind and size of the scalars of a dtype, as in the tables above."""
+    if dtype.kind == "c":
+        return f"f{dtype.itemsize // 2}"
+    return f"{dtype.kind.replace('u', 'i')}{dtype.itemsize}"
+
+
+@functools.cache
+def direct_rate(dtype: np.dtype[Any]) -> float:
+    """Multiply-adds per second and core of the direct kernels."""
+    return _DIRECT_RATES[_core.isa_used()].get(element_code(dtype), _LONGDOUBLE_RATE)
+
+
+def fft_rate(dtype: np.dtype[Any], transform_bytes: int) -> float:
+    """Flops per second and core of transforms of this size."""
+    scalar = dtype.itemsize // (2 if dtype.kind == "c" else 1)
+    in_cache = transform_bytes <= FFT_CACHE_BYTES
+    return (_FFT_RATE_IN_CACHE if in_cache else _FFT_RATE_IN_MEMORY)[scalar if scalar < 16 else 16]
+
+
+def threads_for(serial_seconds: float, threads: int) -> int:
+    """How many threads pay for work that would take this long on one."""
+    return max(1, min(threads, int(serial_seconds / THREAD_SECONDS) + 1))
+
+
+def parallel(serial_seconds: float, threads: int) -> float:
+    """Seconds on several threads of work that takes this long on one."""
+    used = threads_for(serial_seconds, threads)
+    return serial_seconds / (1 + THREAD_EFFICIENCY * (used - 1))

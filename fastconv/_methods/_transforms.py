@@ -1,0 +1,184 @@
+"""
+Batched real and complex transforms, planned once and kept: FFTW through pyfftw, else NumPy.
+
+pyfftw is imported at the first transform, never with fastconv. A transform owns its buffers and is
+lent to one caller at a time (one FFTW plan must not run in two threads at once); what is given
+back is kept, within a bound, for the next caller. Planning holds a lock of our own: FFTW's planner
+is not thread-safe.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+# Seconds that FFTW may spend measuring one plan; a transform has two, so that a first call is
+# never surprised by more than twice this.
+_PLANNING_SECONDS = 0.1
+# Bytes of buffers that wait in the pool, and how many transforms.
+_POOL_BYTES = 64 << 20
+_POOL_COUNT = 32
+
+_planning = threading.Lock()
+_pool_lock = threading.Lock()
+
+
+@functools.cache
+def _fftw() -> Any:
+    """Return pyfftw, or None where it cannot be imported."""
+    try:
+        import pyfftw
+    except ImportError:
+        return None
+    return pyfftw
+
+
+def library() -> str:
+    """Name and version of what computes the transforms."""
+    pyfftw = _fftw()
+    if pyfftw is None:
+        return f"numpy.fft {np.__version__} (pyfftw cannot be imported)"
+    return f"{pyfftw.fftw_version if hasattr(pyfftw, 'fftw_version') else 'FFTW'}, pyfftw {pyfftw.__version__}"
+
+
+@dataclass(frozen=True, slots=True)
+class TransformSpec:
+    """`count` transforms side by side, over all axes of `lengths`."""
+
+    count: int
+    lengths: tuple[int, ...]
+    dtype: np.dtype[Any]  # of the data: a real or complex floating type
+    threads: int
+
+    @property
+    def spectrum_shape(self) -> tuple[int, ...]:
+        """Shape of the spectra: half along the last axis where the data is real."""
+        if self.dtype.kind == "c":
+            return (self.count, *self.lengths)
+        return (self.count, *self.lengths[:-1], self.lengths[-1] // 2 + 1)
+
+
+class Transform:
+    """Buffers `data` and `spectrum`, and the ways between them; none is normalised."""
+
+    def __init__(self, spec: TransformSpec) -> None:
+        self.spec = spec
+        complex_type = np.result_type(spec.dtype, np.complex64)
+        shape = (spec.count, *spec.lengths)
+        pyfftw = _fftw()
+        if pyfftw is None:
+            self.data = np.zeros(shape, spec.dtype)
+            self.spectrum = np.zeros(spec.spectrum_shape, complex_type)
+        else:
+            self.data = pyfftw.zeros_aligned(shape, spec.dtype)
+            self.spectrum = pyfftw.zeros_aligned(spec.spectrum_shape, complex_type)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the buffers."""
+        return self.data.nbytes + self.spectrum.nbytes
+
+    @property
+    def _axes(self) -> tuple[int, ...]:
+        return tuple(range(1, 1 + len(self.spec.lengths)))
+
+    def _plan(self, source: np.ndarray, target: np.ndarray, direction: str) -> Any:
+        with _planning:
+            return _fftw().FFTW(
+                source,
+                target,
+                axes=self._axes,
+                direction=direction,
+                flags=("FFTW_MEASURE", "FFTW_DESTROY_INPUT"),
+                threads=self.spec.threads,
+                planning_timelimit=_PLANNING_SECONDS,
+                normalise_idft=False,
+            )
+
+    # Planning overwrites the buffers, so both plans are made before there is data in them.
+    @functools.cached_property
+    def _forward_plan(self) -> Any:
+        return self._plan(self.data, self.spectrum, "FFTW_FORWARD")
+
+    @functools.cached_property
+    def _backward_plan(self) -> Any:
+        return self._plan(self.spectrum, self.data, "FFTW_BACKWARD")
+
+    def plan(self, backward: bool = True) -> None:
+        """Make the plans that will be used; the buffers hold nothing afterwards."""
+        if _fftw() is not None:
+            _ = self._forward_plan
+            if backward:
+                _ = self._backward_plan
+
+    def forward(self) -> None:
+        """Transform `data` into `spectrum`."""
+        if _fftw() is not None:
+            self._forward_plan.execute()
+        elif self.spec.dtype.kind == "c":
+            self.spectrum[...] = np.fft.fftn(self.data, axes=self._axes)
+        else:
+            self.spectrum[...] = np.fft.rfftn(self.data, axes=self._axes)
+
+    def backward(self) -> None:
+        """Transform `spectrum` into `data`, without the factor 1/N; the spectrum is lost."""
+        if _fftw() is not None:
+            self._backward_plan.execute()
+        elif self.spec.dtype.kind == "c":
+            self.data[...] = np.fft.ifftn(self.spectrum, axes=self._axes, norm="forward")
+        else:
+            self.data[...] = np.fft.irfftn(
+                self.spectrum, self.spec.lengths, axes=self._axes, norm="forward"
+            )
+
+
+# Waiting transforms, the one given back last at the end.
+_pool: list[Transform] = []
+
+
+@contextlib.contextmanager
+def borrowed(spec: TransformSpec, backward: bool = True) -> Iterator[Transform]:
+    """Lend a transform that nobody else uses; its buffers hold anything."""
+    with _pool_lock:
+        waiting = next((i for i, t in enumerate(_pool) if t.spec == spec), None)
+        transform = None if waiting is None else _pool.pop(waiting)
+    if transform is None:
+        transform = Transform(spec)
+    transform.plan(backward)
+    try:
+        yield transform
+    finally:
+        _give_back(transform)
+
+
+def _give_back(transform: Transform) -> None:
+    if transform.nbytes > _POOL_BYTES:
+        return
+    with _pool_lock:
+        _pool.append(transform)
+        while len(_pool) > _POOL_COUNT or sum(t.nbytes for t in _pool) > _POOL_BYTES:
+            del _pool[0]
+
+
+@functools.lru_cache(maxsize=4096)
+def fast_length(n: int) -> int:
+    """Return the least length from n on whose only prime factors are 2, 3, 5 and 7."""
+    best = 1 << max(n - 1, 0).bit_length()
+    power7 = 1
+    while power7 < best:
+        power5 = power7
+        while power5 < best:
+            power3 = power5
+            while power3 < best:
+                quotient = -(-n // power3)
+                best = min(best, power3 << max(quotient - 1, 0).bit_length())
+                power3 *= 3
+            power5 *= 5
+        power7 *= 7
+    return best

@@ -1,0 +1,96 @@
+"""Direct correlation by register-tiled SIMD kernels (fastconv/_native/tile.hpp)."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from fastconv import _cost
+from fastconv._methods import _nonfinite
+from fastconv._native import _core
+from fastconv._problem import Boundary, Estimate, Problem, Reason
+
+NAME = "direct"
+
+# Edges are gathered into scratch with all the rows that a tile reads; the driver refuses more.
+_SCRATCH_LIMIT = 16 << 20
+_EDGE_BYTES = 8 << 10
+_TILE_ROWS = 8
+
+
+def reject(problem: Problem) -> Reason | None:
+    """Take every dtype that has a kernel, unless one tile's window outgrows the scratch."""
+    if not _core.has_kernel(problem.dtype):
+        return Reason.DTYPE
+    taps = sorted((problem.w[a] for a in problem.axes), reverse=True)
+    item = problem.dtype.itemsize
+    halo_bytes = max(problem.w, default=1) * item + _EDGE_BYTES
+    rows = (taps[1] if len(taps) > 1 else 1) + _TILE_ROWS
+    if halo_bytes * rows * math.prod(taps[2:]) > _SCRATCH_LIMIT:
+        return Reason.SCRATCH
+    return None
+
+
+def estimate(problem: Problem, threads: int) -> Estimate:
+    """Arithmetic at the kernels' rate, or memory traffic at the machine's."""
+    arithmetic = problem.macs / _cost.direct_rate(problem.dtype)
+    memory = problem.traffic / _cost.MEMORY_RATE
+    problems = math.prod(problem.x[a] for a in problem.varying)
+    call = problems * _cost.CALL_SECONDS
+    seconds = _cost.parallel(max(arithmetic, memory), threads) + call
+    bound = "arithmetic" if arithmetic > memory else "memory"
+    return Estimate(seconds, "call" if call > seconds / 2 else bound)
+
+
+def build(problem: Problem) -> Runner:
+    """Return the callable that solves problems of this shape."""
+    return Runner(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Solves one problem with the direct kernels."""
+
+    problem: Problem
+
+    def prepare(self, w: np.ndarray) -> _nonfinite.Kernel:
+        """Look for taps that are not finite: their products with the zeros outside are not zero."""
+        return _nonfinite.split(w, self.problem.padded and self.problem.boundary is Boundary.ZERO)
+
+    def __call__(
+        self, x: np.ndarray, kernel: _nonfinite.Kernel, out: np.ndarray, threads: int
+    ) -> None:
+        """Fill `out`."""
+        problem = self.problem
+        if problem.empty:
+            out[...] = 0
+            return
+        threads = _cost.threads_for(problem.macs / _cost.direct_rate(problem.dtype), threads)
+        fill = None
+        if problem.boundary is Boundary.CONSTANT:
+            fill = np.array([problem.fill]).astype(problem.dtype)
+        for index in np.ndindex(*(problem.x[a] for a in problem.varying)):
+            pick = dict(zip(problem.varying, index, strict=True))
+            at = tuple(
+                slice(pick[a], pick[a] + 1) if a in pick else slice(None) for a in range(x.ndim)
+            )
+            _core.correlate(
+                x[at],
+                kernel.finite[at],
+                out[at],
+                problem.offset,
+                problem.boundary,
+                fill,
+                threads,
+            )
+        if kernel.nonfinite is not None:
+            self._mend(x, kernel.nonfinite, out, threads)
+
+    def _mend(self, x: np.ndarray, w: np.ndarray, out: np.ndarray, threads: int) -> None:
+        def solve(problem: Problem, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+            runner = Runner(replace(problem, dtype=np.dtype(np.float64)))
+            runner(x, runner.prepare(w), out, threads)
+
+        _nonfinite.mend(solve, self.problem, x, w, out)

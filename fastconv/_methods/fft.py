@@ -1,0 +1,398 @@
+"""
+Convolution by the FFT: full-size transforms, or blocks by overlap-save.
+
+A block of the extended input is transformed, multiplied by the kernel's spectrum and transformed
+back; of its N outputs the N - taps + 1 that no wrapped sum touches are kept [1]_. One block as
+large as the problem is the textbook's full-size transform. Lengths are chosen by cost along each
+axis alone, under the workspace bound; a kernel that leaves no room is cut into parts whose results
+are added.
+
+References
+----------
+.. [1] A. V. Oppenheim, R. W. Schafer, "Discrete-Time Signal Processing", section 8.7.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastconv import _cost
+from fastconv._methods import _nonfinite
+from fastconv._methods._transforms import Transform, TransformSpec, borrowed, fast_length
+from fastconv._native import _core
+from fastconv._problem import Boundary, Estimate, Problem, Reason, Shape
+
+NAME = "fft"
+
+# Bytes of data in one batch of blocks: enough for every thread, and still in the cache.
+_BATCH_BYTES = 1 << 20
+# Lengths tried along one axis, by the number of axes: their product is the candidates.
+_LENGTHS_TRIED = {1: 24, 2: 8, 3: 4}
+# Parts that a kernel may be cut into along one axis.
+_MOST_PARTS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class AxisBlocks:
+    """How one transformed axis is cut."""
+
+    length: int  # of the transforms
+    count: int  # of blocks
+    valid: int  # outputs that a block gives
+    skip: int  # where in a block its first output stands
+    shift: int  # from the first output of a block to the data that its first element reads
+    step: int  # outputs from a block to the next; 0 where the one block reads from the origin
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a problem is cut into transforms."""
+
+    axes: Shape  # transformed
+    blocks: tuple[AxisBlocks, ...]
+    parts: Shape  # of the kernel along each transformed axis
+    batch: int  # blocks that are transformed together
+    seconds: float  # on one core
+    workspace: int
+
+    @property
+    def lengths(self) -> Shape:
+        """Lengths of the transforms."""
+        return tuple(b.length for b in self.blocks)
+
+
+def _real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the floating type that transforms data of this dtype."""
+    return np.dtype(np.float64) if dtype.kind in "iu" else dtype
+
+
+def reject(problem: Problem) -> Reason | None:
+    """Take floating types; integers only where rounding gives them back exactly."""
+    if problem.empty:
+        return Reason.EMPTY
+    if problem.dtype.kind not in "fciu":
+        return Reason.DTYPE
+    if not _transformed_axes(problem):
+        return Reason.TRIVIAL
+    layout = choose_layout(problem)
+    if layout is None:
+        return Reason.WORKSPACE
+    if problem.dtype.kind in "iu":
+        if problem.magnitude is None:
+            return Reason.UNKNOWN_RANGE
+        if _integer_error(problem, layout) >= 0.5:
+            return Reason.INEXACT
+    return None
+
+
+def _integer_error(problem: Problem, layout: Layout) -> float:
+    """
+    Bound on the rounding error of an integer result that went through float64 transforms.
+
+    The relative error of a transform of length N grows with log2(N) [1]_: the error of the product
+    is at most 3 log2(N) eps ‖x_block‖ ‖w‖, and every value must stay below 2^53.
+
+    References
+    ----------
+    .. [1] R. Brent, C. Percival, P. Zimmermann, "Error bounds on complex floating-point
+       multiplication", Math. Comp. 76 (2007), section 4.
+    """
+    assert problem.magnitude is not None
+    most_x, most_w = problem.magnitude
+    n = math.prod(layout.lengths)
+    if most_x * most_w * problem.taps >= 2.0**53:
+        return math.inf
+    norms = most_x * math.sqrt(n) * most_w * math.sqrt(problem.taps)
+    return 3 * math.log2(n) * float(np.finfo(np.float64).eps) * norms
+
+
+def estimate(problem: Problem, threads: int) -> Estimate:
+    """Transforms at FFTW's rate, and the copies around them."""
+    layout = choose_layout(problem)
+    assert layout is not None
+    seconds = _cost.parallel(layout.seconds, threads)
+    copies = 6 * problem.traffic / _cost.MEMORY_RATE
+    bound = "memory" if copies > layout.seconds / 2 else "arithmetic"
+    if seconds < _cost.FFT_CALL_SECONDS:
+        bound = "call"
+    return Estimate(seconds + _cost.FFT_CALL_SECONDS, bound, layout.workspace)
+
+
+# --- choosing the blocks --------------------------------------------------------------------------
+
+
+def _transformed_axes(problem: Problem) -> Shape:
+    return tuple(a for a in problem.axes if problem.w[a] > 1)
+
+
+@functools.lru_cache(maxsize=512)
+def choose_layout(problem: Problem) -> Layout | None:
+    """Return the cheapest cut within the workspace bound, or None."""
+    axes = _transformed_axes(problem)
+    parts = [1] * len(axes)
+    while True:
+        best = min(_layouts(problem, axes, tuple(parts)), key=_seconds, default=None)
+        if best is not None:
+            return best
+        longest = max(range(len(axes)), key=lambda i: problem.w[axes[i]] / parts[i])
+        parts[longest] *= 2
+        if parts[longest] > min(_MOST_PARTS, problem.w[axes[longest]]):
+            return None
+
+
+def _seconds(layout: Layout) -> float:
+    return layout.seconds
+
+
+def _layouts(problem: Problem, axes: Shape, parts: Shape) -> Iterator[Layout]:
+    """Every cut within the workspace bound, for this number of parts of the kernel."""
+    dtype = _real_dtype(problem.dtype)
+    tried = _LENGTHS_TRIED.get(len(axes), 2)
+    choices = [
+        _axis_choices(problem, a, -(-problem.w[a] // p), p > 1, tried)
+        for a, p in zip(axes, parts, strict=True)
+    ]
+    others = math.prod(n for a, n in enumerate(problem.out) if a not in axes)
+    for blocks in itertools.product(*choices):
+        n = math.prod(b.length for b in blocks)
+        count = others * math.prod(b.count for b in blocks)
+        item = dtype.itemsize
+        batch = max(1, min(count, _BATCH_BYTES // (n * item)))
+        # Data and spectrum of a batch (integers pass through a third buffer), and the kernel's.
+        buffers = 2 if dtype == problem.dtype else 3
+        workspace = (buffers * batch + 2) * n * item
+        if workspace > problem.workspace_limit:
+            continue
+        kernels = math.prod(parts) * math.prod(problem.x[a] for a in problem.varying)
+        flops = (2 * count * math.prod(parts) + kernels) * 5.0 * n * math.log2(max(n, 2))
+        if dtype.kind != "c":
+            flops /= 2
+        rate = _cost.fft_rate(dtype, 2 * n * item)
+        seconds = flops / rate + 6 * count * math.prod(parts) * n * item / _cost.MEMORY_RATE / 4
+        yield Layout(axes, blocks, parts, batch, seconds, workspace)
+
+
+def _axis_choices(
+    problem: Problem, axis: int, taps: int, in_parts: bool, tried: int
+) -> list[AxisBlocks]:
+    out, offset, n = problem.out[axis], problem.offset[axis], problem.x[axis]
+    choices = []
+    reach = out + offset + taps - 1
+    if problem.boundary is Boundary.ZERO and not in_parts and offset + taps - 1 >= 0:
+        # The zeros beyond one edge serve the other too: what wraps around is zero.
+        length = fast_length(max(n, reach, n - min(offset, 0)))
+        choices.append(AxisBlocks(length, 1, out, offset + taps - 1, 0, 0))
+    else:
+        choices.append(_windowed(fast_length(out + taps - 1), out, offset, taps))
+    length = 1 << max(taps.bit_length(), 5)
+    while length < choices[0].length and len(choices) < tried:
+        choices.append(_windowed(length, out, offset, taps))
+        length *= 2
+    return choices
+
+
+def _windowed(length: int, out: int, offset: int, taps: int) -> AxisBlocks:
+    valid = min(length - taps + 1, out)
+    return AxisBlocks(length, -(-out // valid), valid, taps - 1, offset, valid)
+
+
+# --- running --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel's spectra, and the kernel as it was where it held NaN or Inf."""
+
+    # By index along the varying axes, then by part: where the part starts, and its spectrum.
+    spectra: dict[Shape, list[tuple[Shape, np.ndarray]]]
+    w: np.ndarray
+    nonfinite: bool
+
+
+def build(problem: Problem) -> Runner:
+    """Return the callable that solves problems of this shape."""
+    layout = choose_layout(problem)
+    assert layout is not None
+    return Runner(problem, layout)
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Solves one problem by its layout."""
+
+    problem: Problem
+    layout: Layout
+
+    def _order(self) -> Shape:
+        """Batch axes first, transformed axes last."""
+        ndim = len(self.problem.x)
+        return tuple(a for a in range(ndim) if a not in self.layout.axes) + self.layout.axes
+
+    def _spec(self, count: int, threads: int) -> TransformSpec:
+        return TransformSpec(count, self.layout.lengths, _real_dtype(self.problem.dtype), threads)
+
+    def prepare(self, w: np.ndarray) -> Kernel:
+        """Transform the kernel."""
+        kernel = _nonfinite.split(w)
+        axes = self.layout.axes
+        taps = [-(-w.shape[a] // p) for a, p in zip(axes, self.layout.parts, strict=True)]
+        spectra: dict[Shape, list[tuple[Shape, np.ndarray]]] = {}
+        with borrowed(self._spec(1, 1), backward=False) as transform:
+            for at, index in _varying_indices(self.problem):
+                flat = (
+                    kernel.finite[at].transpose(self._order()).reshape([w.shape[a] for a in axes])
+                )
+                spectra[index] = [
+                    (starts, self._spectrum(transform, flat, starts, taps))
+                    for starts in itertools.product(
+                        *(range(0, n, t) for n, t in zip(flat.shape, taps, strict=True))
+                    )
+                ]
+        return Kernel(spectra, w, kernel.nonfinite is not None)
+
+    def _spectrum(
+        self, transform: Transform, w: np.ndarray, starts: Shape, taps: list[int]
+    ) -> np.ndarray:
+        part = w[tuple(slice(s, s + t) for s, t in zip(starts, taps, strict=True))]
+        # The last part may be short: it is padded at its end, before it is flipped.
+        corner = tuple(slice(t - n, t) for t, n in zip(taps, part.shape, strict=True))
+        data = transform.data[0]
+        data[...] = 0
+        data[corner] = np.flip(part)
+        # The factor 1/N of the inverse transform is taken here, once.
+        data /= math.prod(self.layout.lengths)
+        transform.forward()
+        return transform.spectrum[0].copy()
+
+    def __call__(self, x: np.ndarray, kernel: Kernel, out: np.ndarray, threads: int) -> None:
+        """Fill `out`."""
+        problem = self.problem
+        threads = _cost.threads_for(self.layout.seconds, threads)
+        found = False
+        for at, index in _varying_indices(problem):
+            for number, (starts, spectrum) in enumerate(kernel.spectra[index]):
+                found |= self._run_part(x[at], spectrum, starts, out[at], number > 0, threads)
+        if found or kernel.nonfinite:
+            _nonfinite.mend(_solve_indicators(threads), problem, x, kernel.w, out)
+
+    def _run_part(
+        self,
+        x: np.ndarray,
+        spectrum: np.ndarray,
+        part_start: Shape,
+        out: np.ndarray,
+        add: bool,
+        threads: int,
+    ) -> bool:
+        """Convolve with one part of the kernel; returns whether the data held NaN or Inf."""
+        problem, layout = self.problem, self.layout
+        order = self._order()
+        x_view, out_view = x.transpose(order), out.transpose(order)
+        fill = None
+        if problem.boundary is Boundary.CONSTANT:
+            fill = np.array([problem.fill]).astype(x.dtype)
+        integers = problem.dtype.kind in "iu"
+        skip = (0,) * (len(order) - len(layout.axes)) + tuple(b.skip for b in layout.blocks)
+        valid = (1,) * (len(order) - len(layout.axes)) + tuple(b.valid for b in layout.blocks)
+        found = False
+        with borrowed(self._spec(layout.batch, threads)) as transform:
+            block_shape = (-1,) + (1,) * (len(order) - len(layout.axes)) + layout.lengths
+            blocks = transform.data.reshape(block_shape)
+            staging = np.empty(blocks.shape, x.dtype) if integers else blocks
+            for starts, data_starts in self._batches(out_view.shape, order, part_start):
+                count = len(starts)
+                _core.gather_blocks(
+                    x_view, staging[:count], data_starts, problem.boundary, fill, threads
+                )
+                if integers:
+                    blocks[:count] = staging[:count]
+                else:
+                    found |= _zero_nonfinite(transform.data[:count], threads)
+                transform.forward()
+                _multiply(transform.spectrum, spectrum, threads)
+                transform.backward()
+                if integers:
+                    np.rint(blocks, out=blocks)
+                    # By way of int64, which wraps where float64 to a narrow type would not.
+                    staging[:count] = blocks[:count].astype(np.int64)
+                _put(staging[:count], out_view, starts, skip, valid, add, threads)
+        return found
+
+    def _batches(
+        self, out_shape: Shape, order: Shape, part_start: Shape
+    ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """First outputs of each batch of blocks, and the data their first elements read."""
+        problem, layout = self.problem, self.layout
+        leading = len(order) - len(layout.axes)
+        counts = (*out_shape[:leading], *(b.count for b in layout.blocks))
+        steps = np.array([1] * leading + [b.step for b in layout.blocks], dtype=np.intp)
+        shifts = np.array(
+            [problem.offset[a] for a in order[:leading]]
+            + [b.shift + s for b, s in zip(layout.blocks, part_start, strict=True)],
+            dtype=np.intp,
+        )
+        total = math.prod(counts)
+        for first in range(0, total, layout.batch):
+            numbers = np.arange(first, min(first + layout.batch, total))
+            starts = np.stack(np.unravel_index(numbers, counts), axis=1) * steps
+            yield np.ascontiguousarray(starts), np.ascontiguousarray(starts + shifts)
+
+
+def _varying_indices(problem: Problem) -> Iterator[tuple[tuple[slice, ...], Shape]]:
+    """Each index that has a kernel of its own, as slices of every array and as numbers."""
+    for index in np.ndindex(*(problem.x[a] for a in problem.varying)):
+        pick = dict(zip(problem.varying, index, strict=True))
+        at = tuple(
+            slice(pick[a], pick[a] + 1) if a in pick else slice(None) for a in range(len(problem.x))
+        )
+        yield at, index
+
+
+def _solve_indicators(threads: int) -> _nonfinite.Solve:
+    def solve(problem: Problem, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        if reject(problem) is Reason.WORKSPACE:
+            raise MemoryError("no room to find where NaN and Inf reach")
+        runner = build(problem)
+        runner(x, runner.prepare(w), out, threads)
+
+    return solve
+
+
+def _zero_nonfinite(data: np.ndarray, threads: int) -> bool:
+    if data.dtype.itemsize <= (16 if data.dtype.kind == "c" else 8):
+        return bool(_core.zero_nonfinite(data, threads))
+    bad = ~np.isfinite(data)
+    data[bad] = 0
+    return bool(bad.any())
+
+
+def _multiply(spectra: np.ndarray, kernel: np.ndarray, threads: int) -> None:
+    if spectra.dtype.itemsize <= 16:
+        _core.multiply_spectrum(spectra, kernel, threads)
+    else:
+        spectra *= kernel
+
+
+def _put(
+    blocks: np.ndarray,
+    out: np.ndarray,
+    starts: np.ndarray,
+    skip: Shape,
+    valid: Shape,
+    add: bool,
+    threads: int,
+) -> None:
+    try:
+        _core.scatter_blocks(blocks, out, starts, skip, valid, add, threads)
+    except TypeError:
+        # A dtype that the kernel stores but does not add.
+        for block, start in zip(blocks, starts, strict=True):
+            target = out[tuple(slice(s, s + n) for s, n in zip(start, valid, strict=True))]
+            target += block[tuple(slice(k, k + n) for k, n in zip(skip, target.shape, strict=True))]

@@ -1,0 +1,124 @@
+"""Plain NumPy: one multiply-add of whole arrays a tap. The ground truth, and the road of dtypes
+that no kernel takes (objects, time differences, complex long double).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastconv import _cost
+from fastconv._problem import Boundary, Estimate, Problem, Reason
+
+NAME = "reference"
+
+
+def reject(problem: Problem) -> Reason | None:
+    """Takes everything."""
+    return None
+
+
+def estimate(problem: Problem, threads: int) -> Estimate:
+    """One pass over the output a tap."""
+    passes = problem.taps * math.prod(problem.w[a] for a in problem.varying)
+    arithmetic = problem.macs / _cost.REFERENCE_RATE
+    call = passes * _cost.REFERENCE_CALL_SECONDS
+    bound = "arithmetic" if arithmetic > call else "call"
+    return Estimate(arithmetic + call, bound, math.prod(problem.out) * problem.dtype.itemsize)
+
+
+def build(problem: Problem) -> Runner:
+    """Return the callable that solves problems of this shape."""
+    return Runner(problem)
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Solves one problem, tap by tap."""
+
+    problem: Problem
+
+    def prepare(self, w: np.ndarray) -> np.ndarray:
+        """Nothing to prepare."""
+        return w
+
+    def __call__(self, x: np.ndarray, w: np.ndarray, out: np.ndarray, threads: int) -> None:
+        """Fill `out`."""
+        problem = self.problem
+        out[...] = 0
+        if problem.empty:
+            return
+        sources = [
+            _line_sources(
+                problem.x[a], problem.out[a], problem.offset[a], problem.w[a], problem.boundary
+            )
+            if a in problem.axes
+            else None
+            for a in range(len(problem.x))
+        ]
+        for tap in itertools.product(*(range(problem.w[a]) for a in problem.axes)):
+            _add_tap(problem, sources, dict(zip(problem.axes, tap, strict=True)), x, w, out)
+
+
+def _line_sources(n: int, out: int, offset: int, taps: int, boundary: Boundary) -> np.ndarray:
+    """Index into the stored axis that output p reads for its first tap + k; -1 is the fill."""
+    i = np.arange(offset, offset + out + taps - 1)
+    if boundary in (Boundary.ZERO, Boundary.CONSTANT):
+        return np.where((i >= 0) & (i < n), i, -1)
+    if boundary is Boundary.NEAREST:
+        return np.clip(i, 0, n - 1)
+    if boundary is Boundary.WRAP:
+        return i % n
+    if boundary is Boundary.REFLECT:
+        i = i % (2 * n)
+        return np.minimum(i, 2 * n - 1 - i)
+    period = max(2 * n - 2, 1)
+    i = i % period
+    return np.minimum(i, period - i)
+
+
+def _add_tap(
+    problem: Problem,
+    sources: list[np.ndarray | None],
+    tap: dict[int, int],
+    x: np.ndarray,
+    w: np.ndarray,
+    out: np.ndarray,
+) -> None:
+    """Out += w[tap] · x̃ shifted by the tap, over the outputs whose window holds real data."""
+    read: list[Any] = []
+    write: list[Any] = []
+    outside = False
+    for a, source in enumerate(sources):
+        if source is None:
+            read.append(np.arange(problem.x[a]))
+            write.append(slice(None))
+            continue
+        window = source[tap[a] : tap[a] + problem.out[a]]
+        inside = window >= 0
+        outside = outside or not inside.all()
+        read.append(window[inside])
+        write.append(inside)
+    kernel = w[tuple(slice(tap[a], tap[a] + 1) if a in tap else slice(None) for a in range(w.ndim))]
+    if problem.boundary is Boundary.CONSTANT and outside:
+        extended = np.full(problem.out, problem.fill, dtype=x.dtype)
+        extended[np.ix_(*_positions(write, problem.out))] = x[np.ix_(*read)]
+        _accumulate(out, kernel * extended)
+        return
+    positions = np.ix_(*_positions(write, problem.out))
+    part = out[positions]
+    _accumulate(part, kernel * x[np.ix_(*read)])
+    out[positions] = part
+
+
+def _positions(write: list[Any], shape: tuple[int, ...]) -> list[np.ndarray]:
+    return [np.arange(n)[chosen] for chosen, n in zip(write, shape, strict=True)]
+
+
+def _accumulate(total: np.ndarray, products: np.ndarray) -> None:
+    # Booleans add by "or", as np.convolve's do.
+    np.add(total, products, out=total, casting="unsafe")

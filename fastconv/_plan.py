@@ -1,0 +1,386 @@
+"""From a public call to its result: what a call was lowered to, plans, and explanations."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fastconv import _planner
+from fastconv._planner import Candidate, Choice
+from fastconv._problem import Problem, Spec
+from fastconv._threads import get_num_threads
+
+Array = np.ndarray | Spec
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Multiply-adds from which it pays to look at integers' values: the FFT needs their range.
+_RANGE_MACS = 1 << 27
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """Which argument plays a role of the problem, and the view of it that does."""
+
+    argument: int
+    flip: bool = False
+    conjugate: bool = False
+
+    def view(self, arrays: tuple[np.ndarray, ...], axes: tuple[int, ...]) -> np.ndarray:
+        """Return the argument, reversed along the convolved axes and conjugated as told."""
+        a = arrays[self.argument]
+        if self.flip:
+            a = a[tuple(slice(None, None, -1 if i in axes else 1) for i in range(a.ndim))]
+        if self.conjugate and a.dtype.kind in "cO":
+            a = np.conjugate(a)
+        return a
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """
+    One call of a public function, lowered.
+
+    Attributes
+    ----------
+    arrays : tuple
+        The array arguments, or Specs that stand for them.
+    problem : Problem
+        What is to be solved.
+    x, w : Operand
+        Who plays the data and who the kernel.
+    dtype : dtype
+        Of the result.
+    method : str
+        'auto' or a method's name.
+    """
+
+    arrays: tuple[Any, ...]
+    problem: Problem
+    x: Operand
+    w: Operand
+    dtype: np.dtype[Any]
+    method: str = _planner.AUTO
+
+    def choose(self) -> Choice:
+        """Choose the method, from shapes alone where the arrays are Specs."""
+        return _planner.choose(_with_range(self), self.method, get_num_threads())
+
+    def solve(self, out: np.ndarray | None = None) -> np.ndarray:
+        """Compute the result into `out`, or into a new array."""
+        choice = self.choose()
+        w = self.w.view(self.arrays, self.problem.axes)
+        return self.run(choice, choice.prepare(w), out)
+
+    def run(self, choice: Choice, kernel: Any, out: np.ndarray | None) -> np.ndarray:
+        """Compute the result by a choice and a prepared kernel."""
+        x = self.x.view(self.arrays, self.problem.axes)
+        if out is None:
+            out = np.empty(self.problem.out, self.dtype)
+        choice.run(x, kernel, out, get_num_threads())
+        return out
+
+
+def lowered_by(lower: Callable[..., Call]) -> Callable[[Function], Function]:
+    """Tell `plan` and `explain` how a public function's arguments become a Call."""
+
+    def mark(function: Function) -> Function:
+        function.__lower__ = lower  # type: ignore[attr-defined]
+        return function
+
+    return mark
+
+
+def _with_range(call: Call) -> Problem:
+    """Bound large integers by their values, so that the FFT can prove itself exact."""
+    problem = call.problem
+    if problem.dtype.kind not in "iu" or problem.macs < _RANGE_MACS or problem.empty:
+        return problem
+    if any(isinstance(a, Spec) for a in call.arrays):
+        return problem
+    most = [_magnitude(call.arrays[role.argument]) for role in (call.x, call.w)]
+    # Rounded up to powers of two, so that choices are found again for other values.
+    return replace(problem, magnitude=(most[0], most[1]))
+
+
+def _magnitude(a: np.ndarray) -> float:
+    most = max(abs(int(a.max())), abs(int(a.min())))
+    return float(1 << most.bit_length())
+
+
+def as_array(argument: Any, name: str) -> Any:
+    """Return an argument as a plain array, or the Spec that it is."""
+    if isinstance(argument, Spec):
+        return argument
+    array = np.asarray(argument)
+    if array.dtype.kind in "USVM":
+        raise ValueError(f"{name} must hold numbers, not {array.dtype}")
+    return array
+
+
+def check_out(out: Any, call: Call) -> None:
+    """Refuse an `out` that cannot take the result of a call."""
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
+    if out.shape != call.problem.out:
+        raise ValueError(f"out has shape {out.shape}; the result has shape {call.problem.out}")
+    if out.dtype != call.dtype:
+        raise ValueError(f"out has dtype {out.dtype}; the result has dtype {call.dtype}")
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    for number, array in enumerate(call.arrays, 1):
+        if isinstance(array, np.ndarray) and np.may_share_memory(out, array):
+            raise ValueError(f"out overlaps input {number}; it must not share its memory")
+
+
+def check_size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+    """Refuse a result that no address space holds."""
+    if math.prod(shape) * max(dtype.itemsize, 1) > np.iinfo(np.intp).max:
+        raise ValueError(f"the result's shape {shape} is past the address space")
+
+
+def _lower(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+    lower = getattr(func, "__lower__", None)
+    if lower is None:
+        raise TypeError(f"func must be a convolution function of fastconv, not {func!r}")
+    call: Call = lower(*args, **kwargs)
+    return call
+
+
+# --- explain --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """
+    Which method a call takes, and why not the others; printing it shows a table.
+
+    Attributes
+    ----------
+    chosen : str
+        Name of the method.
+    candidates : tuple of Candidate
+        Every method, each with ``name``, ``predicted`` (seconds, None where rejected), ``reason``
+        and ``workspace`` (bytes).
+    problem : Problem
+        What the call was lowered to.
+    """
+
+    chosen: str
+    candidates: tuple[Candidate, ...]
+    problem: Problem
+
+    def __str__(self) -> str:
+        return _table(self.problem, self.chosen, self.candidates)
+
+
+def _table(problem: Problem, chosen: str, candidates: tuple[Candidate, ...]) -> str:
+    def shape(extents: tuple[int, ...]) -> str:
+        return "×".join(map(str, extents))
+
+    lines = [
+        f"{shape(problem.x)} ∗ {shape(problem.w)} → {shape(problem.out)}, {problem.dtype}, "
+        f"boundary {problem.boundary.name.lower()}",
+        f"{problem.macs:,} multiply-adds, {problem.traffic:,} bytes of data and result",
+    ]
+    ordered = sorted(candidates, key=lambda c: (c.predicted is None, c.predicted or 0))
+    for c in ordered:
+        if c.name == chosen:
+            standing = "chosen"
+        else:
+            standing = "rejected" if c.predicted is None else "slower"
+        seconds = "" if c.predicted is None else format_seconds(c.predicted)
+        reason = re.sub("^slower, ", "", c.reason)
+        lines.append(f"  {c.name:<10} {standing:<9} {seconds:>9}  {reason}")
+    return "\n".join(lines)
+
+
+def format_seconds(seconds: float) -> str:
+    """Return a duration with three digits and a unit.
+
+    Examples
+    --------
+    >>> format_seconds(0.00123)
+    '1.23 ms'
+    """
+    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds * 1e9:.3g} ns"
+
+
+def explain(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
+    """
+    Tell which method a call takes, and why not the others, without computing anything.
+
+    Parameters
+    ----------
+    func : callable
+        A convolution function of fastconv.
+    *args, **kwargs
+        Its arguments; a `Spec` may stand for an array.
+
+    Returns
+    -------
+    Explanation
+        Prints as a table; ``.chosen`` and ``.candidates`` hold the same as data.
+
+    Raises
+    ------
+    TypeError
+        If `func` is none of fastconv's functions.
+    ValueError
+        As the call itself would.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> image = fastconv.Spec((1080, 1920), "float32")
+    >>> kernel = fastconv.Spec((7, 7), "float32")
+    >>> fastconv.explain(fastconv.convolve, image, kernel, mode="same").chosen
+    'direct'
+    """
+    call = _lower(func, args, kwargs)
+    choice = call.choose()
+    return Explanation(choice.method, choice.candidates, choice.problem)
+
+
+# --- plan -----------------------------------------------------------------------------------------
+
+
+class Plan:
+    """
+    A call that is ready to run for any data of one shape and dtype; made by `plan`.
+
+    Parameters
+    ----------
+    call : Call
+        The lowered call.
+
+    Attributes
+    ----------
+    problem : Problem
+        What the call was lowered to.
+    method : str
+        The method that solves it.
+    candidates : tuple of Candidate
+        How every method stood.
+    """
+
+    def __init__(self, call: Call) -> None:
+        held = call.arrays[1:]
+        if any(isinstance(a, Spec) for a in held):
+            raise TypeError("the arrays that a plan holds must be given, not their Specs")
+        self._call = call
+        self._choice = call.choose()
+        # The data to come may play the kernel's role (the longer array is the data): then there
+        # is nothing to prepare.
+        self._held = replace(call, arrays=(call.arrays[0], *(np.array(a) for a in held)))
+        self._kernel = None
+        if call.w.argument != 0:
+            self._kernel = self._choice.prepare(call.w.view(self._held.arrays, call.problem.axes))
+
+    @property
+    def problem(self) -> Problem:
+        """What the call was lowered to."""
+        return self._choice.problem
+
+    @property
+    def method(self) -> str:
+        """Name of the method."""
+        return self._choice.method
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """How every method stood."""
+        return self._choice.candidates
+
+    def __call__(self, data: Any, out: np.ndarray | None = None) -> np.ndarray:
+        """
+        Compute the result for new data.
+
+        Parameters
+        ----------
+        data : array_like
+            Of the shape and dtype that the plan was made for.
+        out : ndarray, optional
+            Where to write the result.
+
+        Returns
+        -------
+        ndarray
+            `out`, or a new array.
+
+        Raises
+        ------
+        ValueError
+            If `data` or `out` has another shape or dtype, or `out` cannot be written.
+        """
+        array = np.asarray(data)
+        expected = self._call.arrays[0]
+        if array.shape != expected.shape or array.dtype != expected.dtype:
+            raise ValueError(
+                f"data has shape {array.shape} and dtype {array.dtype}; the plan was made for "
+                f"{expected.shape} and {expected.dtype}"
+            )
+        call = replace(self._held, arrays=(array, *self._held.arrays[1:]))
+        if out is not None:
+            check_out(out, call)
+        kernel = self._kernel
+        if kernel is None:
+            kernel = self._choice.prepare(call.w.view(call.arrays, self.problem.axes))
+        return call.run(self._choice, kernel, out)
+
+    def __repr__(self) -> str:
+        return f"<Plan: {self.method}, {self.problem.x} ∗ {self.problem.w} → {self.problem.out}>"
+
+    def __str__(self) -> str:
+        return _table(self.problem, self.method, self.candidates)
+
+
+def plan(func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: Any) -> Plan:
+    """
+    Plan a call once, to run it for many arrays of one shape.
+
+    The kernel is held: checked, converted and (for the FFT) transformed once.
+
+    Parameters
+    ----------
+    func : callable
+        A convolution function of fastconv.
+    *args
+        Its arguments. The first array is the data to come: an array or a `Spec`; the arrays that
+        follow are held, as copies.
+    method : str
+        'auto', or the name of a method.
+    **kwargs
+        Its other arguments.
+
+    Returns
+    -------
+    Plan
+        Call it with data, and with ``out=`` if you like.
+
+    Raises
+    ------
+    TypeError
+        If `func` is none of fastconv's functions, or a held array is a Spec.
+    ValueError
+        As the call itself would; or if the method must refuse, with its reason.
+
+    Examples
+    --------
+    >>> import fastconv, numpy as np
+    >>> smooth = fastconv.plan(
+    ...     fastconv.convolve, fastconv.Spec(6, "float64"), np.ones(3) / 3, mode="same")
+    >>> smooth([0.0, 0.0, 3.0, 3.0, 0.0, 0.0]).round(6)
+    array([0., 1., 2., 2., 1., 0.])
+    """
+    call = _lower(func, args, kwargs)
+    if method != _planner.AUTO:
+        call = replace(call, method=method)
+    return Plan(call)

@@ -1,0 +1,224 @@
+"""Reject, estimate, choose: which method solves a problem, and why not the others."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastconv._methods import METHODS, Method, Runner
+from fastconv._native import _core
+from fastconv._problem import Boundary, Problem
+
+AUTO = "auto"
+
+# Choices that are kept, the least recently used going first.
+CACHE_SIZE = 1024
+# Data of another dtype is converted this many bytes at a time.
+_CONVERSION_BYTES = 16 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """
+    One method's standing for a problem.
+
+    Attributes
+    ----------
+    name : str
+        The method.
+    predicted : float or None
+        Seconds; None where it is rejected.
+    reason : str
+        Why it was chosen, what makes it slower, or why it was rejected.
+    workspace : int
+        Bytes beyond the arguments.
+    """
+
+    name: str
+    predicted: float | None
+    reason: str
+    workspace: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """A problem, the method that solves it, and how every method stood."""
+
+    problem: Problem
+    method: str
+    candidates: tuple[Candidate, ...]
+    runner: Runner
+
+    def prepare(self, w: np.ndarray) -> Prepared:
+        """Do what can be done with the kernel alone."""
+        w = native(w, self.problem.dtype)
+        return Prepared(w, self.runner.prepare(w))
+
+    def run(self, x: np.ndarray, kernel: Prepared, out: np.ndarray, threads: int) -> None:
+        """Fill `out`, of any dtype, from `x`, of any dtype, and a prepared kernel."""
+        problem, dtype = self.problem, self.problem.dtype
+        if _is_native(x, dtype) and _is_native(out, dtype) and out.flags.aligned:
+            self.runner(x, kernel.state, out, threads)
+            return
+        if problem.traffic <= _CONVERSION_BYTES or problem.empty or not problem.axes:
+            result = np.empty(out.shape, dtype)
+            self.runner(native(x, dtype), kernel.state, result, threads)
+            store(result, out)
+            return
+        for region, part in _slabs(problem):
+            self._run_slab(x, kernel.w, out[region], part, threads)
+
+    def _run_slab(
+        self, x: np.ndarray, w: np.ndarray, out: np.ndarray, part: Problem, threads: int
+    ) -> None:
+        """Convert the data that one slab of outputs reads, and solve for that slab."""
+        extents = tuple(n + part.w[a] - 1 if a in part.axes else n for a, n in enumerate(part.out))
+        window = np.empty(extents, x.dtype.newbyteorder("="))
+        fill = None
+        if part.boundary is Boundary.CONSTANT:
+            fill = np.array([part.fill]).astype(window.dtype)
+        if not x.dtype.isnative:
+            x = x.astype(window.dtype)
+        _core.gather(x, window, part.offset, part.boundary, fill, threads)
+        inside = replace(
+            part, x=extents, offset=(0,) * len(extents), boundary=Boundary.ZERO, fill=0
+        )
+        runner = choose(inside, self.method, threads).runner
+        result = np.empty(part.out, part.dtype)
+        runner(native(window, part.dtype), runner.prepare(w), result, threads)
+        store(result, out)
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A kernel of the problem's dtype, and what the method made of it."""
+
+    w: np.ndarray
+    state: Any
+
+
+def native(a: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
+    """Return the array as this dtype, in native byte order and aligned; itself where it is."""
+    return a if _is_native(a, dtype) else a.astype(dtype)
+
+
+def _is_native(a: np.ndarray, dtype: np.dtype[Any]) -> bool:
+    return a.dtype == dtype and a.dtype.isnative and (a.flags.aligned or a.dtype.kind in "iubfc")
+
+
+def store(result: np.ndarray, out: np.ndarray) -> None:
+    """Convert a result to the dtype it is promised in: floats that stand for integers round."""
+    if out.dtype.kind in "iu" and result.dtype.kind == "f":
+        np.rint(result, out=result)
+        with np.errstate(invalid="ignore"):
+            # By way of int64, which wraps where float64 to a narrow type would not.
+            result = result.astype(np.uint64 if out.dtype == np.uint64 else np.int64)
+    out[...] = result.astype(out.dtype)
+
+
+def _slabs(problem: Problem) -> Iterator[tuple[tuple[slice, ...], Problem]]:
+    """Cut the outputs along their longest axis."""
+    longest = max(problem.axes, key=lambda a: problem.out[a])
+    bytes_per_index = problem.traffic // problem.out[longest]
+    step = max(_CONVERSION_BYTES // max(bytes_per_index, 1), 1)
+    # A slab reads its halo too: it must not be the greater part.
+    step = max(step, problem.w[longest])
+    for first in range(0, problem.out[longest], step):
+        last = min(first + step, problem.out[longest])
+        region = tuple(
+            slice(first, last) if a == longest else slice(None) for a in range(len(problem.out))
+        )
+        yield (
+            region,
+            replace(
+                problem,
+                out=tuple(last - first if a == longest else n for a, n in enumerate(problem.out)),
+                offset=tuple(
+                    o + first if a == longest else o for a, o in enumerate(problem.offset)
+                ),
+            ),
+        )
+
+
+def choose(problem: Problem, method: str = AUTO, threads: int = 1) -> Choice:
+    """
+    Choose a method for a problem, or take the one that is asked for.
+
+    Parameters
+    ----------
+    problem : Problem
+        The problem.
+    method : str
+        'auto', or a method's name.
+    threads : int
+        The most threads that it may use.
+
+    Returns
+    -------
+    Choice
+        Kept for the next time.
+
+    Raises
+    ------
+    ValueError
+        If the method does not exist or must refuse, with its reason.
+    """
+    return _choose(problem, method, threads)
+
+
+@functools.lru_cache(maxsize=CACHE_SIZE)
+def _choose(problem: Problem, method: str, threads: int) -> Choice:
+    if method not in (AUTO, *names()):
+        raise ValueError(
+            f"Acceptable method flags are {', '.join(map(repr, (AUTO, *names())))}; "
+            f"got method={method!r}"
+        )
+    standings = [_standing(m, problem, threads) for m in METHODS]
+    fastest = min((s for s in standings if s.predicted is not None), key=_predicted)
+    name = fastest.name if method == AUTO else method
+    asked = next(s for s in standings if s.name == name)
+    if asked.predicted is None:
+        raise ValueError(f"method={method!r} cannot solve this problem: {asked.reason}")
+    why = "fastest" if name == fastest.name else "asked for"
+    candidates = tuple(
+        replace(s, reason=f"{why}, bound by {s.reason}")
+        if s is asked
+        else s
+        if s.predicted is None
+        else replace(s, reason=f"slower, bound by {s.reason}")
+        for s in standings
+    )
+    chosen = next(m for m in METHODS if name == m.NAME)
+    return Choice(problem, name, candidates, chosen.build(problem))
+
+
+def names() -> tuple[str, ...]:
+    """Names of the methods."""
+    return tuple(m.NAME for m in METHODS)
+
+
+def _standing(method: Method, problem: Problem, threads: int) -> Candidate:
+    reason = method.reject(problem)
+    if reason is not None:
+        return Candidate(method.NAME, None, str(reason))
+    estimate = method.estimate(problem, threads)
+    return Candidate(method.NAME, estimate.seconds, estimate.bound, estimate.workspace)
+
+
+def _predicted(candidate: Candidate) -> float:
+    return math.inf if candidate.predicted is None else candidate.predicted
+
+
+def clear_cache() -> None:
+    """Forget every choice."""
+    _choose.cache_clear()
+
+
+def cached_choices() -> int:
+    """Number of choices that are kept; at most `CACHE_SIZE`."""
+    return _choose.cache_info().currsize

@@ -1,0 +1,165 @@
+"""The one equation that every public function lowers to, and that every method solves."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+Shape = tuple[int, ...]
+
+# No method may take more than this beyond its arguments, or than they are large together.
+WORKSPACE_FLOOR = 64 << 20
+
+
+class Boundary(enum.IntEnum):
+    """What the input holds beyond its edges; the numbers are those of the native code."""
+
+    ZERO = 0  #           0 0 0 | a b c d | 0 0 0
+    CONSTANT = 1  #       f f f | a b c d | f f f
+    REFLECT = 2  #        c b a | a b c d | d c b
+    MIRROR = 3  #         d c b | a b c d | c b a
+    NEAREST = 4  #        a a a | a b c d | d d d
+    WRAP = 5  #           b c d | a b c d | a b c
+
+
+class Reason(enum.StrEnum):
+    """Why a method does not take a problem."""
+
+    DTYPE = "no kernel for this dtype"
+    EMPTY = "nothing to compute"
+    SCRATCH = "the kernel is too large for the scratch of a tile"
+    TRIVIAL = "no axis is convolved"
+    INEXACT = "rounding errors could reach half a unit"
+    UNKNOWN_RANGE = "exact only for integers in a known range"
+    WORKSPACE = "would take more memory than allowed"
+    ORACLE = "plain NumPy, for dtypes that no other method takes"
+
+
+@dataclass(frozen=True, slots=True)
+class Spec:
+    """
+    A shape and a dtype that stand for an array that need not exist yet.
+
+    Parameters
+    ----------
+    shape : int or sequence of int
+        Extent of each axis.
+    dtype : dtype_like, optional
+        Element type; float64 by default.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.Spec((1080, 1920), "float32").ndim
+    2
+    """
+
+    shape: Shape
+    dtype: np.dtype[Any]
+
+    def __init__(self, shape: int | Iterable[int], dtype: DTypeLike = np.float64) -> None:
+        extents = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+        if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in extents):
+            raise ValueError(f"shape must hold integers that are not negative, not {shape!r}")
+        object.__setattr__(self, "shape", tuple(int(n) for n in extents))
+        object.__setattr__(self, "dtype", np.dtype(dtype))
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return math.prod(self.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """
+    A correlation over a virtually extended input: y[p] = Σ_k w[k] · x̃[p + offset + k].
+
+    Shapes have one dimensionality. Along an axis in ``axes`` the kernel slides; along any other
+    axis each index is a problem of its own, with its own kernel.
+
+    Attributes
+    ----------
+    x, w, out : tuple of int
+        Shapes of the data, the kernel and the result.
+    axes : tuple of int
+        The axes along which the kernel slides, sorted.
+    offset : tuple of int
+        Index into x̃ that the first tap reads for the first output; 0 on axes not in ``axes``.
+    dtype : dtype
+        Of the computation; data of another dtype is converted piece by piece.
+    boundary : Boundary
+        The rule of x̃.
+    fill : scalar
+        Its value beyond the edge for ``Boundary.CONSTANT``.
+    magnitude : tuple of float, optional
+        Bounds on |x| and |w| where they are known: integers need them to go through an FFT.
+    """
+
+    x: Shape
+    w: Shape
+    out: Shape
+    axes: Shape
+    offset: Shape
+    dtype: np.dtype[Any]
+    boundary: Boundary = Boundary.ZERO
+    fill: complex = 0
+    magnitude: tuple[float, float] | None = None
+
+    @property
+    def empty(self) -> bool:
+        """Whether any array has no element."""
+        return 0 in self.x or 0 in self.w or 0 in self.out
+
+    @property
+    def taps(self) -> int:
+        """Taps that each output sums."""
+        return math.prod(self.w[a] for a in self.axes)
+
+    @property
+    def macs(self) -> int:
+        """Real multiply-adds that the direct method does."""
+        return math.prod(self.out) * self.taps * (4 if self.dtype.kind == "c" else 1)
+
+    @property
+    def traffic(self) -> int:
+        """Bytes of data and result: what any method must move at the least."""
+        return (math.prod(self.x) + math.prod(self.out)) * self.dtype.itemsize
+
+    @property
+    def workspace_limit(self) -> int:
+        """Bytes that a method may take beyond its arguments."""
+        return max(WORKSPACE_FLOOR, self.traffic)
+
+    @property
+    def padded(self) -> bool:
+        """Whether any window reaches beyond the data."""
+        return any(
+            self.offset[a] < 0 or self.out[a] + self.offset[a] + self.w[a] - 1 > self.x[a]
+            for a in self.axes
+        )
+
+    @property
+    def varying(self) -> Shape:
+        """Axes along which each index has a kernel of its own."""
+        return tuple(a for a in range(len(self.x)) if a not in self.axes and self.w[a] > 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What a method would take: seconds, what bounds them, and bytes beyond the arguments."""
+
+    seconds: float
+    bound: str
+    workspace: int = 0

@@ -1,0 +1,163 @@
+"""numpy.convolve and numpy.correlate, by name, signature and contract."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastconv._native import _core
+from fastconv._plan import Call, Operand, as_array, check_size, lowered_by
+from fastconv._problem import Problem, Spec
+
+__all__ = ["convolve", "correlate"]
+
+# NumPy takes a mode's number too.
+_MODES = ("valid", "same", "full")
+
+
+def _check_mode(mode: Any) -> str:
+    if isinstance(mode, str):
+        if mode not in _MODES:
+            raise ValueError(f"mode must be one of 'valid', 'same', or 'full' (got {mode!r})")
+        return mode
+    if isinstance(mode, bool) or not hasattr(mode, "__index__"):
+        raise TypeError(
+            f"mode must be one of 'valid', 'same', or 'full', or 0, 1 or 2 (got {mode!r})"
+        )
+    if not 0 <= mode <= 2:
+        raise ValueError(f"integer mode must be 0, 1, or 2 (got {mode!r})")
+    return _MODES[int(mode)]
+
+
+def _check_line(a: Any, name: str, *, promote: bool) -> Any:
+    a = as_array(a, name)
+    if promote and a.ndim == 0:
+        a = Spec(1, a.dtype) if isinstance(a, Spec) else a.reshape(1)
+    if a.ndim != 1:
+        deep = "object too deep" if a.ndim > 1 else "object of too small depth"
+        raise ValueError(f"{deep} for desired array: {name} must be 1-D, not {a.ndim}-D")
+    return a
+
+
+def _lower_line(a: Any, v: Any, mode: str, *, correlate: bool) -> Call:
+    swap = v.size > a.size
+    x, w = (v, a) if swap else (a, v)
+    n, taps = x.size, w.size
+    if mode == "full":
+        out, start = n + taps - 1, 0
+    elif mode == "same":
+        out, start = n, (taps - 1) // 2
+        if correlate and swap:
+            # Computed for the swapped pair and reversed, so centred from the other end.
+            start = taps // 2
+    else:
+        out, start = n - taps + 1, taps - 1
+    result = np.result_type(a.dtype, v.dtype)
+    check_size((out,), result)
+    compute = np.dtype(np.float32) if result == np.float16 else result.newbyteorder("=")
+    problem = Problem((n,), (taps,), (out,), (0,), (start - (taps - 1),), compute)
+    if not correlate:
+        roles = Operand(int(swap)), Operand(int(not swap), flip=True)
+    elif swap:
+        roles = Operand(1, flip=True, conjugate=True), Operand(0, flip=True)
+    else:
+        roles = Operand(0), Operand(1, conjugate=True)
+    return Call((a, v), problem, *roles, result)
+
+
+def _lower_convolve(a: Any, v: Any, mode: Any = "full") -> Call:
+    a, v = _check_line(a, "a", promote=True), _check_line(v, "v", promote=True)
+    if a.size == 0:
+        raise ValueError("a cannot be empty")
+    if v.size == 0:
+        raise ValueError("v cannot be empty")
+    return _lower_line(a, v, _check_mode(mode), correlate=False)
+
+
+def _lower_correlate(a: Any, v: Any, mode: Any = "valid") -> Call:
+    mode = _check_mode(mode)
+    a, v = _check_line(a, "a", promote=False), _check_line(v, "v", promote=False)
+    if a.size == 0:
+        raise ValueError("first array argument cannot be empty: a has no elements")
+    if v.size == 0:
+        raise ValueError("second array argument cannot be empty: v has no elements")
+    return _lower_line(a, v, mode, correlate=True)
+
+
+@lowered_by(_lower_convolve)
+def convolve(a: ArrayLike, v: ArrayLike, mode: str | int = "full") -> np.ndarray:
+    """
+    Convolve two 1-dimensional arrays, as numpy.convolve does.
+
+    Parameters
+    ----------
+    a : array_like, shape (N,)
+        First input.
+    v : array_like, shape (M,)
+        Second input.
+    mode : {'full', 'same', 'valid'} or {2, 1, 0}, optional
+        Which part to return: all of it, length N + M - 1; its centre, length max(M, N); or where
+        the inputs overlap wholly, length max(M, N) - min(M, N) + 1.
+
+    Returns
+    -------
+    ndarray
+        The convolution, of the inputs' common dtype.
+
+    Raises
+    ------
+    ValueError
+        If an input is empty or not 1-D, or the mode is unknown.
+    TypeError
+        If the mode is neither a string nor an integer.
+
+    Examples
+    --------
+    >>> import fastconv.numpy
+    >>> fastconv.numpy.convolve([1, 2, 3], [0, 1, 0.5])
+    array([0. , 1. , 2.5, 4. , 1.5])
+    """
+    short = _core.short_line(a, v, mode, _core.SHORT_NUMPY_CONVOLVE)
+    if short is not None:
+        return short
+    return _lower_convolve(a, v, mode).solve()
+
+
+@lowered_by(_lower_correlate)
+def correlate(a: ArrayLike, v: ArrayLike, mode: str | int = "valid") -> np.ndarray:
+    """
+    Cross-correlate two 1-dimensional arrays, as numpy.correlate does.
+
+    Parameters
+    ----------
+    a : array_like, shape (N,)
+        First input.
+    v : array_like, shape (M,)
+        Second input; where it is complex, its conjugate is taken.
+    mode : {'valid', 'same', 'full'} or {0, 1, 2}, optional
+        Which part to return, as for `convolve`; 'valid' by default.
+
+    Returns
+    -------
+    ndarray
+        The correlation, of the inputs' common dtype.
+
+    Raises
+    ------
+    ValueError
+        If an input is empty or not 1-D, or the mode is unknown.
+    TypeError
+        If the mode is neither a string nor an integer.
+
+    Examples
+    --------
+    >>> import fastconv.numpy
+    >>> fastconv.numpy.correlate([1, 2, 3], [0, 1, 0.5])
+    array([3.5])
+    """
+    short = _core.short_line(a, v, mode, _core.SHORT_NUMPY_CORRELATE)
+    if short is not None:
+        return short
+    return _lower_correlate(a, v, mode).solve()

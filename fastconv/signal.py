@@ -1,0 +1,908 @@
+"""
+scipy.signal's convolution functions, by name, signature and contract.
+
+Values, dtypes, shapes and errors are SciPy's. Where SciPy's are a bug they are not: each function's
+notes say where.
+"""
+
+from __future__ import annotations
+
+import operator
+import timeit
+import warnings
+from collections.abc import Iterable
+from typing import Any, cast
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastconv._native import _core
+from fastconv._plan import Call, Operand, as_array, check_out, check_size, lowered_by
+from fastconv._problem import Boundary, Problem, Spec
+
+__all__ = [
+    "choose_conv_method",
+    "convolve",
+    "convolve2d",
+    "correlate",
+    "correlate2d",
+    "correlation_lags",
+    "fftconvolve",
+    "oaconvolve",
+    "sepfir2d",
+]
+
+_MODES = ("full", "same", "valid")
+_BOUNDARIES = {
+    "fill": Boundary.CONSTANT,
+    "pad": Boundary.CONSTANT,
+    "wrap": Boundary.WRAP,
+    "circular": Boundary.WRAP,
+    "symm": Boundary.REFLECT,
+    "symmetric": Boundary.REFLECT,
+}
+
+
+# --- lowering -------------------------------------------------------------------------------------
+
+
+def _check_mode(mode: Any) -> None:
+    if not isinstance(mode, str) or mode not in _MODES:
+        # SciPy's own functions spell this with a capital or without one; tests match either.
+        raise ValueError(
+            f"Acceptable mode flags are 'valid', 'same', or 'full'; got mode={mode!r} "
+            "(acceptable mode flags are 'valid', 'same', or 'full')"
+        )
+
+
+def _check_axes(axes: Any, ndim: int) -> tuple[int, ...]:
+    if axes is None:
+        return tuple(range(ndim))
+    try:
+        wanted = [operator.index(axes)] if hasattr(axes, "__index__") else axes
+        numbers = [operator.index(a) for a in wanted]
+    except TypeError:
+        raise ValueError(f"axes must be a scalar or iterable of integers, not {axes!r}") from None
+    if not numbers:
+        raise ValueError("when provided, axes cannot be empty")
+    positive = [a + ndim if a < 0 else a for a in numbers]
+    if any(not 0 <= a < ndim for a in positive):
+        raise ValueError(f"axes exceeds dimensionality of input: axes={axes!r}, {ndim} axes")
+    if len(set(positive)) != len(positive):
+        raise ValueError(f"all axes must be unique: axes={axes!r}")
+    return tuple(sorted(positive))
+
+
+def _check_valid(n1: Iterable[int], n2: Iterable[int]) -> None:
+    pairs = list(zip(n1, n2, strict=True))
+    if not (all(a >= b for a, b in pairs) or all(b >= a for a, b in pairs)):
+        raise ValueError(
+            "For 'valid' mode, one must be at least as large as the other in every dimension"
+        )
+
+
+def _output_extent(n1: int, n2: int, mode: str) -> tuple[int, int]:
+    """Outputs along one axis, and the index of the first in the full convolution."""
+    if mode == "full":
+        return max(n1 + n2 - 1, 0), 0
+    if mode == "same":
+        return n1, (n2 - 1) // 2
+    return max(n1, n2) - min(n1, n2) + 1, min(n1, n2) - 1
+
+
+def _lower(
+    in1: Any,
+    in2: Any,
+    mode: str,
+    axes: tuple[int, ...],
+    *,
+    correlate: bool,
+    result: np.dtype[Any],
+    compute: np.dtype[Any],
+    method: str,
+) -> Call:
+    """
+    Lower a convolution or correlation of two arrays of one dimensionality.
+
+    Convolution is correlation with the kernel flipped, correlation is convolution with the second
+    array flipped and conjugated, and convolution commutes: so the larger array is always the data,
+    and only who is flipped changes.
+    """
+    s1, s2 = in1.shape, in2.shape
+    # An axis on which one array has a single element broadcasts, and broadcasting is convolving.
+    sliding = tuple(a for a in range(len(s1)) if a in axes or s1[a] == 1 or s2[a] == 1)
+    swap = in2.size > in1.size
+    x, w = (s2, s1) if swap else (s1, s2)
+    out, offset = [], []
+    for a in range(len(s1)):
+        if a not in sliding:
+            out.append(s1[a])
+            offset.append(0)
+            continue
+        extent, start = _output_extent(s1[a], s2[a], mode)
+        out.append(extent)
+        offset.append(start - (w[a] - 1))
+    check_size(tuple(out), result)
+    problem = Problem(x, w, tuple(out), sliding, tuple(offset), compute)
+    if not correlate:
+        roles = Operand(int(swap)), Operand(int(not swap), flip=True)
+    elif swap:
+        roles = Operand(1, flip=True, conjugate=True), Operand(0, flip=True)
+    else:
+        roles = Operand(0), Operand(1, conjugate=True)
+    return Call((in1, in2), problem, *roles, result, method)
+
+
+def _compute_dtype(result: np.dtype[Any], method: str) -> np.dtype[Any]:
+    """Of the computation whose result has this dtype."""
+    if result == np.float16:
+        return np.dtype(np.float32)
+    if method == "fft" and result.kind not in "fc":
+        return np.dtype(np.float64)
+    return result.newbyteorder("=")
+
+
+def _lower_pair(in1: Any, in2: Any, mode: Any, method: Any, axes: Any, *, correlate: bool) -> Call:
+    in1, in2 = as_array(in1, "in1"), as_array(in2, "in2")
+    if in1.ndim != in2.ndim:
+        names = "in1 and in2" if correlate else "volume and kernel"
+        raise ValueError(
+            f"{names} should have the same dimensionality: in1 has {in1.ndim} axes, "
+            f"in2 has {in2.ndim}"
+        )
+    _check_mode(mode)
+    chosen = _check_axes(axes, in1.ndim)
+    if axes is not None:
+        _check_broadcast(in1, in2, chosen)
+    if mode == "valid":
+        _check_valid((in1.shape[a] for a in chosen), (in2.shape[a] for a in chosen))
+    _check_not_empty(in1, in2)
+    result = np.result_type(in1.dtype, in2.dtype)
+    return _lower(
+        in1,
+        in2,
+        mode,
+        chosen,
+        correlate=correlate,
+        result=result,
+        compute=_compute_dtype(result, method),
+        method=method,
+    )
+
+
+def _check_not_empty(in1: Any, in2: Any) -> None:
+    for name, array in (("in1", in1), ("in2", in2)):
+        if array.ndim == 1 and array.size == 0:
+            raise ValueError(f"{name} cannot be empty")
+
+
+def _check_broadcast(in1: Any, in2: Any, axes: tuple[int, ...]) -> None:
+    for a in range(in1.ndim):
+        if a not in axes and in1.shape[a] != in2.shape[a] and 1 not in (in1.shape[a], in2.shape[a]):
+            raise ValueError(f"incompatible shapes for in1 and in2: {in1.shape} and {in2.shape}")
+
+
+def _lower_convolve(
+    in1: Any,
+    in2: Any,
+    mode: Any = "full",
+    method: Any = "auto",
+    *,
+    axes: Any = None,
+    out: Any = None,
+) -> Call:
+    return _lower_pair(in1, in2, mode, method, axes, correlate=False)
+
+
+def _lower_correlate(
+    in1: Any,
+    in2: Any,
+    mode: Any = "full",
+    method: Any = "auto",
+    *,
+    axes: Any = None,
+    out: Any = None,
+) -> Call:
+    return _lower_pair(in1, in2, mode, method, axes, correlate=True)
+
+
+def _solve(call: Call, out: Any) -> np.ndarray:
+    if out is not None:
+        check_out(out, call)
+    return call.solve(out)
+
+
+def _scalars(in1: Any, in2: Any) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return both as arrays where both have no axes: they are multiplied."""
+    if isinstance(in1, Spec) or isinstance(in2, Spec):
+        return None
+    a, b = np.asarray(in1), np.asarray(in2)
+    return (a, b) if a.ndim == b.ndim == 0 else None
+
+
+def _product(a: np.ndarray, b: np.ndarray, out: Any) -> Any:
+    product = np.multiply(a, b)
+    if out is None:
+        return product
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
+    if out.shape != () or out.dtype != product.dtype:
+        raise ValueError(
+            f"out has shape {out.shape} and dtype {out.dtype}; the result has shape () and dtype "
+            f"{product.dtype}"
+        )
+    if not out.flags.writeable:
+        raise ValueError("out is read-only")
+    out[...] = product
+    return out
+
+
+def _warn_nonfinite(result: np.ndarray) -> None:
+    first = result.reshape(-1)[:1]
+    if first.size and first.dtype.kind in "fc" and not np.isfinite(first).all():
+        warnings.warn(
+            "Use of fft convolution on input with NAN or inf results in NAN or inf output. "
+            "Consider using method='direct' instead.",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+# --- the functions --------------------------------------------------------------------------------
+
+
+@lowered_by(_lower_convolve)
+def convolve(
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: str = "full",
+    method: str = "auto",
+    *,
+    axes: int | Iterable[int] | None = None,
+    out: np.ndarray | None = None,
+) -> Any:
+    """
+    Convolve two N-dimensional arrays.
+
+    Parameters
+    ----------
+    in1 : array_like
+        First input, of any numeric dtype.
+    in2 : array_like
+        Second input, with as many axes as `in1`.
+    mode : {'full', 'same', 'valid'}, optional
+        Which part of the convolution to return: all of it, shape ``in1.shape + in2.shape - 1``;
+        its centre, the size of `in1`; or what does not reach beyond either input, shape
+        ``|in1.shape - in2.shape| + 1``.
+    method : {'auto', 'direct', 'fft', 'reference'}, optional
+        'auto' takes the method that is predicted to be fastest (see `fastconv.explain`).
+    axes : int or iterable of int, optional
+        Axes to convolve along; along all others the inputs broadcast. All axes by default.
+        An extension of SciPy's signature.
+    out : ndarray, optional
+        Where to write the result: of its shape and dtype, sharing no memory with the inputs.
+        An extension of SciPy's signature.
+
+    Returns
+    -------
+    ndarray
+        The convolution, of the inputs' common dtype (``numpy.result_type``). Floats and complex
+        numbers accumulate in their own precision (float16 in float32), integers wrap around,
+        booleans take "or" for the sum. Two arrays without axes give a scalar.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode, method or axis, for shapes that do not fit, for an empty 1-D input,
+        and for an `out` that cannot take the result.
+    TypeError
+        If `out` is not an array.
+
+    Warns
+    -----
+    RuntimeWarning
+        If method 'fft' is asked for by name and the first output is NaN or Inf, as SciPy does.
+
+    Notes
+    -----
+    Unlike SciPy's, NaN and Inf touch only the outputs whose window holds them, with every method.
+    float16 and booleans also work in more than one dimension.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.convolve([1, 2, 3], [0, 1, 0.5])
+    array([0. , 1. , 2.5, 4. , 1.5])
+    """
+    if axes is None and out is None and method == "auto":
+        short = _core.short_line(in1, in2, mode, _core.SHORT_SIGNAL_CONVOLVE)
+        if short is not None:
+            return short
+    scalars = _scalars(in1, in2)
+    if scalars is not None:
+        return _product(*scalars, out)
+    result = _solve(_lower_convolve(in1, in2, mode, method, axes=axes), out)
+    if method == "fft":
+        _warn_nonfinite(result)
+    return result
+
+
+@lowered_by(_lower_correlate)
+def correlate(
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: str = "full",
+    method: str = "auto",
+    *,
+    axes: int | Iterable[int] | None = None,
+    out: np.ndarray | None = None,
+) -> Any:
+    """
+    Cross-correlate two N-dimensional arrays.
+
+    Parameters
+    ----------
+    in1 : array_like
+        First input, of any numeric dtype.
+    in2 : array_like
+        Second input, with as many axes as `in1`; where it is complex, its conjugate is taken.
+    mode : {'full', 'same', 'valid'}, optional
+        Which part of the correlation to return, as for `convolve`.
+    method : {'auto', 'direct', 'fft', 'reference'}, optional
+        'auto' takes the method that is predicted to be fastest.
+    axes : int or iterable of int, optional
+        Axes to correlate along; along all others the inputs broadcast. All axes by default.
+        An extension of SciPy's signature.
+    out : ndarray, optional
+        Where to write the result: of its shape and dtype, sharing no memory with the inputs.
+        An extension of SciPy's signature.
+
+    Returns
+    -------
+    ndarray
+        The correlation, of the inputs' common dtype, as for `convolve`. `correlation_lags` gives
+        the lag of each output.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode, method or axis, for shapes that do not fit, for an empty 1-D input,
+        and for an `out` that cannot take the result.
+    TypeError
+        If `out` is not an array.
+
+    Warns
+    -----
+    RuntimeWarning
+        If method 'fft' is asked for by name and the first output is NaN or Inf, as SciPy does.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.correlate([1, 2, 3], [0, 1, 0.5])
+    array([0.5, 2. , 3.5, 3. , 0. ])
+    """
+    if axes is None and out is None and method == "auto":
+        short = _core.short_line(in1, in2, mode, _core.SHORT_SIGNAL_CORRELATE)
+        if short is not None:
+            return short
+    scalars = _scalars(in1, in2)
+    if scalars is not None:
+        return _product(scalars[0], np.conjugate(scalars[1]), out)
+    result = _solve(_lower_correlate(in1, in2, mode, method, axes=axes), out)
+    if method == "fft":
+        _warn_nonfinite(result)
+    return result
+
+
+def _lower_fftconvolve(in1: Any, in2: Any, mode: Any = "full", axes: Any = None) -> Call:
+    return _lower_spectral(in1, in2, mode, axes)
+
+
+def _lower_spectral(in1: Any, in2: Any, mode: Any, axes: Any) -> Call:
+    in1, in2 = as_array(in1, "in1"), as_array(in2, "in2")
+    if in1.ndim != in2.ndim:
+        raise ValueError("in1 and in2 should have the same dimensionality")
+    chosen = _check_axes(axes, in1.ndim)
+    _check_broadcast(in1, in2, chosen)
+    _check_mode(mode)
+    sliding = [a for a in chosen if in1.shape[a] != 1 and in2.shape[a] != 1]
+    if mode == "valid":
+        _check_valid((in1.shape[a] for a in sliding), (in2.shape[a] for a in sliding))
+    result = np.result_type(in1.dtype, in2.dtype)
+    if sliding:
+        # What a transform makes of each dtype; a product alone keeps the inputs'.
+        if result == np.float16:
+            result = np.dtype(np.float32)
+        elif result.kind not in "fc":
+            result = np.dtype(np.float64)
+    return _lower(
+        in1,
+        in2,
+        mode,
+        chosen,
+        correlate=False,
+        result=result,
+        compute=_compute_dtype(result, "auto"),
+        method="auto",
+    )
+
+
+@lowered_by(_lower_fftconvolve)
+def fftconvolve(
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: str = "full",
+    axes: int | Iterable[int] | None = None,
+) -> Any:
+    """
+    Convolve two N-dimensional arrays in floating point, along some axes.
+
+    Parameters
+    ----------
+    in1 : array_like
+        First input, of any numeric dtype.
+    in2 : array_like
+        Second input, with as many axes as `in1`.
+    mode : {'full', 'same', 'valid'}, optional
+        Which part of the convolution to return, as for `convolve`.
+    axes : int or iterable of int, optional
+        Axes to convolve along; along all others the inputs broadcast. All axes by default.
+
+    Returns
+    -------
+    ndarray
+        The convolution: float64 for integers, booleans and objects, float32 for float16, else the
+        inputs' common dtype. Empty inputs give an empty float64 array.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode or axis, and for shapes that do not fit.
+
+    Notes
+    -----
+    The name is SciPy's. Short kernels take the direct method where that is faster; the result is
+    then closer to the exact one. NaN and Inf touch only the outputs whose window holds them.
+
+    Examples
+    --------
+    >>> import fastconv, numpy as np
+    >>> fastconv.fftconvolve([[1.0, 2, 3]], [[1.0, 1]], axes=1)
+    array([[1., 3., 5., 3.]])
+    """
+    scalars = _scalars(in1, in2)
+    if scalars is not None:
+        return _product(*scalars, None)
+    a, b = as_array(in1, "in1"), as_array(in2, "in2")
+    if a.ndim == b.ndim and (a.size == 0 or b.size == 0):
+        return np.array([])
+    return _lower_spectral(a, b, mode, axes).solve()
+
+
+@lowered_by(_lower_fftconvolve)
+def oaconvolve(
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: str = "full",
+    axes: int | Iterable[int] | None = None,
+) -> Any:
+    """
+    Convolve two N-dimensional arrays in floating point, in blocks where that is faster.
+
+    Parameters
+    ----------
+    in1 : array_like
+        First input, of any numeric dtype.
+    in2 : array_like
+        Second input, with as many axes as `in1`.
+    mode : {'full', 'same', 'valid'}, optional
+        Which part of the convolution to return, as for `convolve`.
+    axes : int or iterable of int, optional
+        Axes to convolve along; along all others the inputs broadcast. All axes by default.
+
+    Returns
+    -------
+    ndarray
+        As for `fftconvolve`; the two functions are one here, as the planner cuts any problem into
+        blocks where that pays.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode or axis, and for shapes that do not fit.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.oaconvolve([1.0, 2, 3], [1.0, 1])
+    array([1., 3., 5., 3.])
+    """
+    return fftconvolve(in1, in2, mode, axes)
+
+
+# --- images ---------------------------------------------------------------------------------------
+
+
+def _lower_2d(
+    in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, *, correlate: bool
+) -> Call:
+    name = "correlate2d" if correlate else "convolve2d"
+    in1, in2 = as_array(in1, "in1"), as_array(in2, "in2")
+    if not in1.ndim == in2.ndim == 2:
+        raise ValueError(
+            f"{name} inputs must both be 2-D arrays: in1 has {in1.ndim} axes, in2 has {in2.ndim}"
+        )
+    _check_mode(mode)
+    if not isinstance(boundary, str) or boundary not in _BOUNDARIES:
+        raise ValueError(
+            "Acceptable boundary flags are 'fill', 'circular' (or 'wrap'), and 'symmetric' "
+            f"(or 'symm'); got boundary={boundary!r}"
+        )
+    if mode == "valid":
+        _check_valid(in1.shape, in2.shape)
+    result = np.result_type(in1.dtype, in2.dtype)
+    rule = _BOUNDARIES[boundary]
+    fill = _fill(fillvalue, result) if rule is Boundary.CONSTANT else 0
+    if rule is Boundary.CONSTANT and fill == 0:
+        rule = Boundary.ZERO
+
+    swap = mode == "valid" and any(a < b for a, b in zip(in1.shape, in2.shape, strict=True))
+    if swap and correlate:
+        # Reversed and conjugated as correlate gives it; SciPy's correlate2d forgets to conjugate.
+        roles = Operand(1, flip=True, conjugate=True), Operand(0, flip=True)
+    elif correlate:
+        roles = Operand(0), Operand(1, conjugate=True)
+    else:
+        roles = Operand(int(swap)), Operand(int(not swap), flip=True)
+    x, w = (in2.shape, in1.shape) if swap else (in1.shape, in2.shape)
+    out, offset = [], []
+    for n, taps in zip(x, w, strict=True):
+        extent, start = _output_extent(n, taps, mode)
+        out.append(extent)
+        # SciPy centres an even kernel of correlate2d the other way than correlate's.
+        if correlate and mode == "same":
+            offset.append(-((taps - 1) // 2))
+        else:
+            offset.append(start - (taps - 1))
+    check_size(tuple(out), result)
+    compute = _compute_dtype(result, "auto")
+    problem = Problem(x, w, tuple(out), (0, 1), tuple(offset), compute, rule, fill)
+    return Call((in1, in2), problem, *roles, result)
+
+
+def _fill(fillvalue: Any, dtype: np.dtype[Any]) -> complex:
+    """Check the value beyond the edge; it is cast as NumPy casts complex to the result's dtype."""
+    value = np.asarray(fillvalue)
+    if value.size == 0:
+        raise ValueError("`fillvalue` cannot be an empty array.")
+    if value.size != 1:
+        raise ValueError(
+            f"`fillvalue` must be scalar or an array with one element, not {fillvalue!r}"
+        )
+    try:
+        scalar = complex(value.reshape(())[()]) if value.dtype.kind != "O" else value.item()
+        if dtype.kind == "O":
+            return cast(complex, scalar)
+        if dtype.kind != "c" and np.iscomplexobj(scalar) and complex(scalar).imag != 0:
+            raise TypeError("imaginary part")
+        cast_value = np.array(complex(scalar) if dtype.kind == "c" else complex(scalar).real)
+        if dtype.kind in "iub" and not np.isfinite(cast_value):
+            raise TypeError("not finite")
+        return cast(complex, cast_value.astype(dtype).item())
+    except (TypeError, OverflowError) as error:
+        raise ValueError(
+            f"could not cast `fillvalue` directly to the output type {dtype} (it was first "
+            f"converted to complex): {fillvalue!r}"
+        ) from error
+
+
+def _lower_convolve2d(
+    in1: Any, in2: Any, mode: Any = "full", boundary: Any = "fill", fillvalue: Any = 0
+) -> Call:
+    return _lower_2d(in1, in2, mode, boundary, fillvalue, correlate=False)
+
+
+def _lower_correlate2d(
+    in1: Any, in2: Any, mode: Any = "full", boundary: Any = "fill", fillvalue: Any = 0
+) -> Call:
+    return _lower_2d(in1, in2, mode, boundary, fillvalue, correlate=True)
+
+
+@lowered_by(_lower_convolve2d)
+def convolve2d(
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: str = "full",
+    boundary: str = "fill",
+    fillvalue: complex | ArrayLike = 0,
+) -> np.ndarray:
+    """
+    Convolve two 2-dimensional arrays, with a rule for what lies beyond the edge.
+
+    Parameters
+    ----------
+    in1 : array_like
+        The image.
+    in2 : array_like
+        The kernel; it may exceed the image many times over.
+    mode : {'full', 'same', 'valid'}, optional
+        Which part of the convolution to return, as for `convolve`.
+    boundary : {'fill', 'wrap', 'symm'}, optional
+        Beyond the edge lies `fillvalue` ('pad' is a synonym), the other side ('circular'), or the
+        mirror image with the edge repeated ('symmetric').
+    fillvalue : scalar, optional
+        For boundary 'fill'; cast to the dtype of the result.
+
+    Returns
+    -------
+    ndarray
+        The convolution, of the inputs' common dtype, as for `convolve`.
+
+    Raises
+    ------
+    ValueError
+        For inputs that are not 2-D, an unknown mode or boundary, shapes that do not fit, or a
+        `fillvalue` that the result's dtype cannot take.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.convolve2d([[1, 2], [3, 4]], [[1, 1]], mode="same", boundary="wrap")
+    array([[3, 3],
+           [7, 7]])
+    """
+    return _lower_convolve2d(in1, in2, mode, boundary, fillvalue).solve()
+
+
+@lowered_by(_lower_correlate2d)
+def correlate2d(
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: str = "full",
+    boundary: str = "fill",
+    fillvalue: complex | ArrayLike = 0,
+) -> np.ndarray:
+    """
+    Cross-correlate two 2-dimensional arrays, with a rule for what lies beyond the edge.
+
+    Parameters
+    ----------
+    in1 : array_like
+        The image.
+    in2 : array_like
+        The template; where it is complex, its conjugate is taken.
+    mode : {'full', 'same', 'valid'}, optional
+        Which part of the correlation to return, as for `convolve`.
+    boundary : {'fill', 'wrap', 'symm'}, optional
+        What lies beyond the edge, as for `convolve2d`.
+    fillvalue : scalar, optional
+        For boundary 'fill'; cast to the dtype of the result.
+
+    Returns
+    -------
+    ndarray
+        The correlation, of the inputs' common dtype, as for `convolve`.
+
+    Raises
+    ------
+    ValueError
+        For inputs that are not 2-D, an unknown mode or boundary, shapes that do not fit, or a
+        `fillvalue` that the result's dtype cannot take.
+
+    Notes
+    -----
+    Mode 'valid' with an `in2` larger than `in1` gives what `correlate` gives. SciPy's correlate2d
+    returns the conjugate of that for complex inputs, which is a bug.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.correlate2d([[1, 2], [3, 4]], [[1, 1]], mode="valid")
+    array([[3],
+           [7]])
+    """
+    return _lower_correlate2d(in1, in2, mode, boundary, fillvalue).solve()
+
+
+def _lower_separable(image: np.ndarray, taps: np.ndarray, axis: int) -> Call:
+    """Convolve along one axis of an image, mirrored at its edges."""
+    w = [1, 1]
+    w[axis] = taps.size
+    offset = [0, 0]
+    offset[axis] = -(taps.size // 2)
+    kernel = taps.reshape(w)
+    problem = Problem(
+        image.shape,
+        kernel.shape,
+        image.shape,
+        (0, 1),
+        (offset[0], offset[1]),
+        image.dtype,
+        Boundary.MIRROR,
+    )
+    return Call((image, kernel), problem, Operand(0), Operand(1, flip=True), image.dtype)
+
+
+def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarray:
+    """
+    Convolve an image with a row filter and a column filter, mirrored at the edges.
+
+    Parameters
+    ----------
+    input : array_like
+        The image, 2-D; integers become float64.
+    hrow : array_like
+        Filter along the rows (axis 1), 1-D, of odd length.
+    hcol : array_like
+        Filter along the columns (axis 0), 1-D, of odd length.
+
+    Returns
+    -------
+    ndarray
+        The filtered image, of the shape of `input`; float32, float64, complex64 or complex128.
+
+    Raises
+    ------
+    ValueError
+        If the dimensionality or the length of an argument is wrong, or an input has no elements.
+    TypeError
+        If a filter cannot be cast safely to the image's dtype.
+
+    Notes
+    -----
+    The arguments are positional only, as SciPy's are. A filter may exceed the image (SciPy's
+    corrupts memory then).
+
+    Examples
+    --------
+    >>> import fastconv, numpy as np
+    >>> fastconv.sepfir2d(np.eye(3), [1.0, 1.0, 1.0], [1.0])
+    array([[1., 1., 0.],
+           [2., 1., 2.],
+           [0., 1., 1.]])
+    """
+    image = np.asarray(input)
+    if image.ndim != 2:
+        deep = "small" if image.ndim < 2 else "deep"
+        raise ValueError(
+            f"object of too small depth for desired array: input must be 2-D, not {image.ndim}-D"
+            if deep == "small"
+            else f"object too deep for desired array: input must be 2-D, not {image.ndim}-D"
+        )
+    if image.dtype.kind in "biu":
+        image = image.astype(np.float64)
+    if image.dtype.kind not in "fc" or image.dtype.itemsize > (
+        16 if image.dtype.kind == "c" else 8
+    ):
+        raise ValueError(
+            f"Incorrect type: input must be float32, float64, complex64 or "
+            f"complex128, not {image.dtype}"
+        )
+    if image.dtype == np.float16:
+        image = image.astype(np.float32)
+    image = np.asarray(image, image.dtype.newbyteorder("="))
+    filters = [_filter(h, name, image.dtype) for h, name in ((hrow, "hrow"), (hcol, "hcol"))]
+    if any(h.size % 2 == 0 for h in filters):
+        raise ValueError("hrow and hcol must be odd length")
+    if image.size == 0:
+        raise ValueError(f"input cannot be empty: it has shape {image.shape}")
+    rows = _lower_separable(image, filters[0], 1).solve()
+    return _lower_separable(rows, filters[1], 0).solve()
+
+
+def _filter(h: ArrayLike, name: str, dtype: np.dtype[Any]) -> np.ndarray:
+    taps = np.asarray(h)
+    if taps.ndim != 1:
+        deep = "object too deep" if taps.ndim > 1 else "object of too small depth"
+        raise ValueError(f"{deep} for desired array: {name} must be 1-D, not {taps.ndim}-D")
+    return taps.astype(dtype, casting="safe")
+
+
+# --- helpers --------------------------------------------------------------------------------------
+
+
+def choose_conv_method(
+    in1: ArrayLike, in2: ArrayLike, mode: str = "full", measure: bool = False
+) -> str | tuple[str, dict[str, float]]:
+    """
+    Choose between the methods 'direct' and 'fft', as SciPy's function does.
+
+    Parameters
+    ----------
+    in1, in2 : array_like
+        The inputs of a `convolve`.
+    mode : {'full', 'same', 'valid'}, optional
+        Its mode.
+    measure : bool, optional
+        Time both methods for real.
+
+    Returns
+    -------
+    method : str
+        'direct' or 'fft'.
+    times : dict
+        Seconds of each method, only with `measure`.
+
+    Raises
+    ------
+    ValueError
+        As `convolve` would.
+
+    See Also
+    --------
+    fastconv.explain : Every method, with its predicted time and its reason.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.choose_conv_method([1.0, 2.0, 3.0], [1.0, 1.0])
+    'direct'
+    """
+    a, b = np.asarray(in1), np.asarray(in2)
+    if measure:
+        times = {
+            method: min(
+                timeit.repeat(lambda m=method: convolve(a, b, mode, m), number=1, repeat=3)  # type: ignore[misc]
+            )
+            for method in ("fft", "direct")
+        }
+        return ("fft" if times["fft"] < times["direct"] else "direct"), times
+    if a.dtype.kind not in "buifc" or b.dtype.kind not in "buifc" or a.ndim == 0:
+        return "direct"
+    if a.ndim != b.ndim or a.size == 0 or b.size == 0:
+        return "direct"
+    if a.dtype.kind == b.dtype.kind == "b":
+        return "direct"
+    if "i" in (a.dtype.kind + b.dtype.kind).replace("u", "i"):
+        # Beyond this the products of an FFT in float64 do not round to the right integer.
+        most = max(abs(int(a.max())), abs(int(a.min()))) if a.dtype.kind in "iu" else 0
+        most *= max(abs(int(b.max())), abs(int(b.min()))) if b.dtype.kind in "iu" else 0
+        if most * min(a.size, b.size) > 2**52 - 1:
+            return "direct"
+    predicted = {
+        c.name: c.predicted
+        for method in ("fft", "direct")
+        for c in _lower_convolve(a, b, mode, method).choose().candidates
+        if c.name == method and c.predicted is not None
+    }
+    return min(predicted, key=lambda name: predicted[name], default="direct")
+
+
+def correlation_lags(in1_len: int, in2_len: int, mode: str = "full") -> np.ndarray:
+    """
+    Return the lag of each output of a 1-D `correlate`.
+
+    Parameters
+    ----------
+    in1_len, in2_len : int
+        Lengths of its inputs.
+    mode : {'full', 'same', 'valid'}, optional
+        Its mode.
+
+    Returns
+    -------
+    ndarray
+        The lags, in samples, 1-D.
+
+    Raises
+    ------
+    ValueError
+        For an unknown mode.
+
+    Examples
+    --------
+    >>> import fastconv
+    >>> fastconv.correlation_lags(3, 2)
+    array([-1,  0,  1,  2])
+    """
+    if mode == "full":
+        return np.arange(-in2_len + 1, in1_len)
+    if mode == "same":
+        lags = np.arange(-in2_len + 1, in1_len)
+        middle, half = lags.size // 2, in1_len // 2
+        return lags[middle - half : middle - half + in1_len]
+    if mode == "valid":
+        bound = in1_len - in2_len
+        return np.arange(bound + 1) if bound >= 0 else np.arange(bound, 1)
+    raise ValueError(f"Mode {mode} is invalid: acceptable are 'full', 'same', 'valid'")
