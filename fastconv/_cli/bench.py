@@ -151,6 +151,7 @@ def _check(case: Case, data: np.ndarray, kernel: np.ndarray) -> np.ndarray:
         mode=rule[case.options.get("boundary", "fill")],  # type: ignore[call-overload]
     )
     lengths = [padded.shape[axis] for axis in axes]
+    full: np.ndarray
     if padded.dtype.kind == "c":
         spectrum = np.fft.fftn(padded, axes=axes)
         spectrum *= np.fft.fftn(kernel.astype(np.complex128), lengths, axes)
@@ -195,8 +196,8 @@ def _measure(case: Case, rounds: int, scipy_signal: ModuleType | None) -> Row:
         theirs = getattr(scipy_signal, case.function)
         calls["scipy"] = lambda: theirs(data, kernel, case.mode, **case.options)
     if data.ndim == 1 and data.size * kernel.size <= NUMPY_PRODUCTS:
-        plain = np.convolve if case.function == "convolve" else np.correlate
-        calls["numpy"] = lambda: plain(data, kernel, case.mode)  # type: ignore[arg-type]
+        plain = getattr(np, case.function)
+        calls["numpy"] = lambda: plain(data, kernel, case.mode)
 
     results = {name: call() for name, call in calls.items()}
     got = results["fastconv"]
@@ -282,7 +283,7 @@ def _time_text(seconds: float | None) -> str:
 
 
 def _table(rows: list[Row]) -> str:
-    head = ("function", "data * kernel", "dtype", "method", "time", "ns/output")
+    head: tuple[str, ...] = ("function", "data * kernel", "dtype", "method", "time", "ns/output")
     head += ("SciPy", "speed-up", "NumPy", "speed-up", "values")
     lines = [head]
     for row in rows:

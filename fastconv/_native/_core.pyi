@@ -1,0 +1,53 @@
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+SHORT_SIGNAL_CONVOLVE: int
+SHORT_SIGNAL_CORRELATE: int
+SHORT_NUMPY_CONVOLVE: int
+SHORT_NUMPY_CORRELATE: int
+
+def has_kernel(dtype: np.dtype[Any]) -> bool: ...
+def correlate(
+    x: np.ndarray,
+    w: np.ndarray,
+    out: np.ndarray,
+    offset: Sequence[int],
+    boundary: int = 0,
+    fill: np.ndarray | None = None,
+    threads: int = 1,
+) -> None: ...
+def short_line(in1: object, in2: object, mode: object, rules: int) -> np.ndarray | None: ...
+def gather(
+    x: np.ndarray,
+    out: np.ndarray,
+    start: Sequence[int],
+    boundary: int = 0,
+    fill: np.ndarray | None = None,
+    threads: int = 1,
+) -> None: ...
+def gather_blocks(
+    x: np.ndarray,
+    blocks: np.ndarray,
+    starts: np.ndarray,
+    boundary: int = 0,
+    fill: np.ndarray | None = None,
+    threads: int = 1,
+) -> None: ...
+def scatter_blocks(
+    blocks: np.ndarray,
+    out: np.ndarray,
+    starts: np.ndarray,
+    skip: Sequence[int],
+    count: Sequence[int],
+    add: bool = False,
+    threads: int = 1,
+) -> None: ...
+def multiply_spectrum(a: np.ndarray, b: np.ndarray, threads: int = 1) -> None: ...
+def zero_nonfinite(a: np.ndarray, threads: int = 1) -> int: ...
+def isa_built() -> tuple[str, ...]: ...
+def isa_usable() -> tuple[str, ...]: ...
+def isa_used() -> str: ...
+def openmp_enabled() -> bool: ...
+def compiler() -> str: ...
