@@ -189,10 +189,8 @@ def _table(problem: Problem, chosen: str, candidates: tuple[Candidate, ...]) -> 
     ]
     ordered = sorted(candidates, key=lambda c: (c.predicted is None, c.predicted or 0))
     for c in ordered:
-        if c.name == chosen:
-            standing = "chosen"
-        else:
-            standing = "rejected" if c.predicted is None else "slower"
+        standing = "rejected" if c.predicted is None else "slower"
+        standing = "chosen" if c.name == chosen else standing
         seconds = "" if c.predicted is None else format_seconds(c.predicted)
         reason = re.sub("^slower, ", "", c.reason)
         lines.append(f"  {c.name:<10} {standing:<9} {seconds:>9}  {reason}")

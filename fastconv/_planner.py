@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._methods import METHODS, Method, Runner
+from fastconv._methods import METHODS, Method, Runner, direct, reference
 from fastconv._native import _core
 from fastconv._problem import Boundary, Problem
 
@@ -179,22 +179,24 @@ def _choose(problem: Problem, method: str, threads: int) -> Choice:
             f"got method={method!r}"
         )
     standings = [_standing(m, problem, threads) for m in METHODS]
+    by_name = {s.name: s for s in standings}
     fastest = min((s for s in standings if s.predicted is not None), key=_predicted)
     name = fastest.name if method == AUTO else method
-    asked = next(s for s in standings if s.name == name)
-    if asked.predicted is None:
-        raise ValueError(f"method={method!r} cannot solve this problem: {asked.reason}")
+    if method == direct.NAME and by_name[name].predicted is None:
+        # SciPy's 'direct' means the sum itself: where no kernel does it, plain NumPy does.
+        name = reference.NAME
+    if by_name[name].predicted is None:
+        raise ValueError(f"method={method!r} cannot solve this problem: {by_name[name].reason}")
     why = "fastest" if name == fastest.name else "asked for"
-    candidates = tuple(
-        replace(s, reason=f"{why}, bound by {s.reason}")
-        if s is asked
-        else s
-        if s.predicted is None
-        else replace(s, reason=f"slower, bound by {s.reason}")
-        for s in standings
-    )
+    candidates = tuple(_explained(s, f"{why}, " if s.name == name else "") for s in standings)
     chosen = next(m for m in METHODS if name == m.NAME)
     return Choice(problem, name, candidates, chosen.build(problem))
+
+
+def _explained(standing: Candidate, why: str) -> Candidate:
+    if standing.predicted is None:
+        return standing
+    return replace(standing, reason=f"{why or 'slower, '}bound by {standing.reason}")
 
 
 def names() -> tuple[str, ...]:
@@ -220,5 +222,5 @@ def clear_cache() -> None:
 
 
 def cached_choices() -> int:
-    """Number of choices that are kept; at most `CACHE_SIZE`."""
+    """Return the number of choices that are kept; at most `CACHE_SIZE`."""
     return _choose.cache_info().currsize

@@ -34,11 +34,9 @@ class Reason(enum.StrEnum):
     DTYPE = "no kernel for this dtype"
     EMPTY = "nothing to compute"
     SCRATCH = "the kernel is too large for the scratch of a tile"
-    TRIVIAL = "no axis is convolved"
     INEXACT = "rounding errors could reach half a unit"
     UNKNOWN_RANGE = "exact only for integers in a known range"
     WORKSPACE = "would take more memory than allowed"
-    ORACLE = "plain NumPy, for dtypes that no other method takes"
 
 
 @dataclass(frozen=True, slots=True)

@@ -82,7 +82,7 @@ def _check_valid(n1: Iterable[int], n2: Iterable[int]) -> None:
 
 
 def _output_extent(n1: int, n2: int, mode: str) -> tuple[int, int]:
-    """Outputs along one axis, and the index of the first in the full convolution."""
+    """Return the outputs along one axis, and the index of the first in the full convolution."""
     if mode == "full":
         return max(n1 + n2 - 1, 0), 0
     if mode == "same":
@@ -238,8 +238,7 @@ def _product(a: np.ndarray, b: np.ndarray, out: Any) -> Any:
 
 
 def _warn_nonfinite(result: np.ndarray) -> None:
-    first = result.reshape(-1)[:1]
-    if first.size and first.dtype.kind in "fc" and not np.isfinite(first).all():
+    if result.dtype.kind in "fc" and not np.isfinite(result).all():
         warnings.warn(
             "Use of fft convolution on input with NAN or inf results in NAN or inf output. "
             "Consider using method='direct' instead.",
@@ -301,7 +300,7 @@ def convolve(
     Warns
     -----
     RuntimeWarning
-        If method 'fft' is asked for by name and the first output is NaN or Inf, as SciPy does.
+        If method 'fft' is asked for by name and an output is NaN or Inf, as SciPy does.
 
     Notes
     -----
@@ -374,7 +373,7 @@ def correlate(
     Warns
     -----
     RuntimeWarning
-        If method 'fft' is asked for by name and the first output is NaN or Inf, as SciPy does.
+        If method 'fft' is asked for by name and an output is NaN or Inf, as SciPy does.
 
     Examples
     --------
@@ -706,7 +705,7 @@ def correlate2d(
 
 
 def _lower_separable(image: np.ndarray, taps: np.ndarray, axis: int) -> Call:
-    """Convolve along one axis of an image, mirrored at its edges."""
+    """Convolve along one axis of an image, reflected at its edges."""
     w = [1, 1]
     w[axis] = taps.size
     offset = [0, 0]
@@ -719,19 +718,19 @@ def _lower_separable(image: np.ndarray, taps: np.ndarray, axis: int) -> Call:
         (0, 1),
         (offset[0], offset[1]),
         image.dtype,
-        Boundary.MIRROR,
+        Boundary.REFLECT,
     )
     return Call((image, kernel), problem, Operand(0), Operand(1, flip=True), image.dtype)
 
 
 def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarray:
     """
-    Convolve an image with a row filter and a column filter, mirrored at the edges.
+    Convolve an image with a row filter and a column filter, reflected at the edges.
 
     Parameters
     ----------
     input : array_like
-        The image, 2-D; integers become float64.
+        The image, 2-D; integers become float32, or float64 where they are wider than 16 bits.
     hrow : array_like
         Filter along the rows (axis 1), 1-D, of odd length.
     hcol : array_like
@@ -758,30 +757,24 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarra
     --------
     >>> import fastconv, numpy as np
     >>> fastconv.sepfir2d(np.eye(3), [1.0, 1.0, 1.0], [1.0])
-    array([[1., 1., 0.],
-           [2., 1., 2.],
-           [0., 1., 1.]])
+    array([[2., 1., 0.],
+           [1., 1., 1.],
+           [0., 1., 2.]])
     """
     image = np.asarray(input)
     if image.ndim != 2:
-        deep = "small" if image.ndim < 2 else "deep"
+        deep = "object of too small depth" if image.ndim < 2 else "object too deep"
+        raise ValueError(f"{deep} for desired array: input must be 2-D, not {image.ndim}-D")
+    if image.dtype.kind in "biuf":
+        compute = np.result_type(image.dtype, np.float32)
+    else:
+        compute = image.dtype.newbyteorder("=")
+    if compute not in (np.float32, np.float64, np.complex64, np.complex128):
         raise ValueError(
-            f"object of too small depth for desired array: input must be 2-D, not {image.ndim}-D"
-            if deep == "small"
-            else f"object too deep for desired array: input must be 2-D, not {image.ndim}-D"
+            "Incorrect type: input must be float32, float64, complex64 or complex128, or convert "
+            f"to one of them; it is {image.dtype}"
         )
-    if image.dtype.kind in "biu":
-        image = image.astype(np.float64)
-    if image.dtype.kind not in "fc" or image.dtype.itemsize > (
-        16 if image.dtype.kind == "c" else 8
-    ):
-        raise ValueError(
-            f"Incorrect type: input must be float32, float64, complex64 or "
-            f"complex128, not {image.dtype}"
-        )
-    if image.dtype == np.float16:
-        image = image.astype(np.float32)
-    image = np.asarray(image, image.dtype.newbyteorder("="))
+    image = image.astype(compute, copy=False)
     filters = [_filter(h, name, image.dtype) for h, name in ((hrow, "hrow"), (hcol, "hcol"))]
     if any(h.size % 2 == 0 for h in filters):
         raise ValueError("hrow and hcol must be odd length")
@@ -792,11 +785,12 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarra
 
 
 def _filter(h: ArrayLike, name: str, dtype: np.dtype[Any]) -> np.ndarray:
-    taps = np.asarray(h)
+    # Of an array the dtype is meant, and must cast safely; of a list only the numbers are.
+    taps = h if isinstance(h, np.ndarray) else np.asarray(h, dtype)
     if taps.ndim != 1:
         deep = "object too deep" if taps.ndim > 1 else "object of too small depth"
         raise ValueError(f"{deep} for desired array: {name} must be 1-D, not {taps.ndim}-D")
-    return taps.astype(dtype, casting="safe")
+    return np.asarray(taps.astype(dtype, casting="safe"))
 
 
 # --- helpers --------------------------------------------------------------------------------------
@@ -860,13 +854,14 @@ def choose_conv_method(
         most *= max(abs(int(b.max())), abs(int(b.min()))) if b.dtype.kind in "iu" else 0
         if most * min(a.size, b.size) > 2**52 - 1:
             return "direct"
+    # Asked for by name, as an integer FFT is computed in floating point and only then a candidate.
     predicted = {
-        c.name: c.predicted
+        method: next(c.predicted for c in call.choose().candidates if c.name == method)
         for method in ("fft", "direct")
-        for c in _lower_convolve(a, b, mode, method).choose().candidates
-        if c.name == method and c.predicted is not None
+        for call in [_lower_convolve(a, b, mode, method)]
     }
-    return min(predicted, key=lambda name: predicted[name], default="direct")
+    fft, direct = predicted["fft"], predicted["direct"]
+    return "fft" if fft is not None and direct is not None and fft < direct else "direct"
 
 
 def correlation_lags(in1_len: int, in2_len: int, mode: str = "full") -> np.ndarray:

@@ -36,9 +36,12 @@ def _shape(text: str) -> tuple[int, ...]:
 
 def _dtype(text: str) -> np.dtype:
     try:
-        return np.dtype(text)
+        dtype = np.dtype(text)
     except TypeError:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a NumPy dtype") from None
+        dtype = np.dtype("V")
+    if dtype.kind not in "biufcO":
+        raise argparse.ArgumentTypeError(f"{text!r} is not a NumPy dtype of numbers")
+    return dtype
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -44,7 +44,7 @@ def library() -> str:
     pyfftw = _fftw()
     if pyfftw is None:
         return f"numpy.fft {np.__version__} (pyfftw cannot be imported)"
-    return f"{pyfftw.fftw_version if hasattr(pyfftw, 'fftw_version') else 'FFTW'}, pyfftw {pyfftw.__version__}"
+    return f"FFTW {pyfftw.fftw_version}, pyfftw {pyfftw.__version__}"
 
 
 @dataclass(frozen=True, slots=True)

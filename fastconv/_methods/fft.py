@@ -33,6 +33,8 @@ NAME = "fft"
 
 # Bytes of data in one batch of blocks: enough for every thread, and still in the cache.
 _BATCH_BYTES = 1 << 20
+# Up to this size a call costs more than its transforms: single precision goes through double.
+_DOUBLE_ELEMENTS = 1 << 12
 # Lengths tried along one axis, by the number of axes: their product is the candidates.
 _LENGTHS_TRIED = {1: 24, 2: 8, 3: 4}
 # Parts that a kernel may be cut into along one axis.
@@ -68,9 +70,14 @@ class Layout:
         return tuple(b.length for b in self.blocks)
 
 
-def _real_dtype(dtype: np.dtype[Any]) -> np.dtype[Any]:
-    """Return the floating type that transforms data of this dtype."""
-    return np.dtype(np.float64) if dtype.kind in "iu" else dtype
+def _transform_dtype(problem: Problem) -> np.dtype[Any]:
+    """Return the floating type of the transforms: double where it is needed, or free."""
+    dtype = problem.dtype
+    if dtype.kind in "iu":
+        return np.dtype(np.float64)
+    if max(math.prod(problem.x), math.prod(problem.out)) <= _DOUBLE_ELEMENTS:
+        return np.result_type(dtype, np.float64)
+    return dtype
 
 
 def reject(problem: Problem) -> Reason | None:
@@ -79,8 +86,6 @@ def reject(problem: Problem) -> Reason | None:
         return Reason.EMPTY
     if problem.dtype.kind not in "fciu":
         return Reason.DTYPE
-    if not _transformed_axes(problem):
-        return Reason.TRIVIAL
     layout = choose_layout(problem)
     if layout is None:
         return Reason.WORKSPACE
@@ -129,7 +134,8 @@ def estimate(problem: Problem, threads: int) -> Estimate:
 
 
 def _transformed_axes(problem: Problem) -> Shape:
-    return tuple(a for a in problem.axes if problem.w[a] > 1)
+    axes = tuple(a for a in problem.axes if problem.w[a] > 1)
+    return axes or problem.axes[-1:]
 
 
 @functools.lru_cache(maxsize=512)
@@ -153,7 +159,7 @@ def _seconds(layout: Layout) -> float:
 
 def _layouts(problem: Problem, axes: Shape, parts: Shape) -> Iterator[Layout]:
     """Every cut within the workspace bound, for this number of parts of the kernel."""
-    dtype = _real_dtype(problem.dtype)
+    dtype = _transform_dtype(problem)
     tried = _LENGTHS_TRIED.get(len(axes), 2)
     choices = [
         _axis_choices(problem, a, -(-problem.w[a] // p), p > 1, tried)
@@ -236,7 +242,7 @@ class Runner:
         return tuple(a for a in range(ndim) if a not in self.layout.axes) + self.layout.axes
 
     def _spec(self, count: int, threads: int) -> TransformSpec:
-        return TransformSpec(count, self.layout.lengths, _real_dtype(self.problem.dtype), threads)
+        return TransformSpec(count, self.layout.lengths, _transform_dtype(self.problem), threads)
 
     def prepare(self, w: np.ndarray) -> Kernel:
         """Transform the kernel."""
@@ -298,30 +304,31 @@ class Runner:
         fill = None
         if problem.boundary is Boundary.CONSTANT:
             fill = np.array([problem.fill]).astype(x.dtype)
-        integers = problem.dtype.kind in "iu"
+        staged = _transform_dtype(problem) != problem.dtype
         skip = (0,) * (len(order) - len(layout.axes)) + tuple(b.skip for b in layout.blocks)
         valid = (1,) * (len(order) - len(layout.axes)) + tuple(b.valid for b in layout.blocks)
         found = False
         with borrowed(self._spec(layout.batch, threads)) as transform:
             block_shape = (-1,) + (1,) * (len(order) - len(layout.axes)) + layout.lengths
             blocks = transform.data.reshape(block_shape)
-            staging = np.empty(blocks.shape, x.dtype) if integers else blocks
+            staging = np.empty(blocks.shape, x.dtype) if staged else blocks
             for starts, data_starts in self._batches(out_view.shape, order, part_start):
                 count = len(starts)
                 _core.gather_blocks(
                     x_view, staging[:count], data_starts, problem.boundary, fill, threads
                 )
-                if integers:
+                if staged:
                     blocks[:count] = staging[:count]
-                else:
+                if problem.dtype.kind in "fc":
                     found |= _zero_nonfinite(transform.data[:count], threads)
                 transform.forward()
                 _multiply(transform.spectrum, spectrum, threads)
                 transform.backward()
-                if integers:
-                    np.rint(blocks, out=blocks)
+                if problem.dtype.kind in "iu":
                     # By way of int64, which wraps where float64 to a narrow type would not.
-                    staging[:count] = blocks[:count].astype(np.int64)
+                    staging[:count] = np.rint(blocks[:count]).astype(np.int64)
+                elif staged:
+                    staging[:count] = blocks[:count]
                 _put(staging[:count], out_view, starts, skip, valid, add, threads)
         return found
 

@@ -1,5 +1,8 @@
-"""Plain NumPy: one multiply-add of whole arrays a tap. The ground truth, and the road of dtypes
-that no kernel takes (objects, time differences, complex long double).
+"""
+Plain NumPy: one multiply-add of whole arrays a tap.
+
+The ground truth, and the road of dtypes that no kernel takes: objects, time differences, complex
+long double.
 """
 
 from __future__ import annotations
