@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import textwrap
@@ -18,19 +19,28 @@ def environment(**variables):
     return kept | variables
 
 
-def python(code, timeout=120, **variables):
-    """Run `code`; return what it printed.  Fails with its error output where it fails."""
-    done = run([sys.executable, "-c", textwrap.dedent(code)], timeout, **variables)
+def python(*parts, timeout=120, **variables):
+    """Run the parts of a program; return what it printed.  Fails with its errors where it fails."""
+    code = "\n".join(textwrap.dedent(part) for part in parts)
+    done = run([sys.executable, "-c", code], timeout, **variables)
     assert done.returncode == 0, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
     return done.stdout
 
 
 def run(command, timeout=120, **variables):
-    return subprocess.run(
+    """The finished process; where it hangs, it ends together with every child it has forked."""
+    process = subprocess.Popen(
         command,
         env=environment(**variables),
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
         text=True,
-        timeout=timeout,
-        check=False,
+        start_new_session=True,
     )
+    try:
+        stdout, stderr = process.communicate(timeout=timeout)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        raise
+    return subprocess.CompletedProcess(command, process.returncode, stdout, stderr)

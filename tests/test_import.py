@@ -64,8 +64,7 @@ def test_a_direct_call_is_light():
         fastconv.convolve(np.ones(9), np.ones(3))
         fastconv.convolve(np.ones((9, 9), np.float32), np.ones((3, 3), np.float32))
         fastconv.explain(fastconv.convolve, fastconv.Spec(9), fastconv.Spec(3))
-        fastconv.config()
-        print([name for name in {("scipy", "cupy", "torch")!r} if name in sys.modules])
+        print([name for name in {HEAVY!r} if name in sys.modules])
     """
     assert python(code).strip() == "[]"
 
@@ -205,10 +204,9 @@ def test_docstrings_are_numpydoc(name):
     for section in sections:
         assert re.search(rf"^{section}\n-{{{len(section)}}}$", text, re.M), f"{name}: no {section}"
     if "Parameters" in sections:
-        for parameter in inspect.signature(thing).parameters:
-            assert re.search(rf"(^|, )\*{{0,2}}{parameter}\b.*:|^\*+{parameter}\b", text, re.M), (
-                f"{name}: parameter {parameter} is not documented"
-            )
+        named = re.findall(r"^(\*{0,2}\w+(?:, \*{0,2}\w+)*)(?: :.*)?$", text, re.M)
+        documented_names = {name.strip("* ") for line in named for name in line.split(",")}
+        assert set(inspect.signature(thing).parameters) <= documented_names
 
 
 @pytest.mark.parametrize("name", modules())

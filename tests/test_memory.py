@@ -30,7 +30,7 @@ MEASURE = """
 
 def workspace(code):
     """Bytes beyond arguments and result, as the code prints them."""
-    return int(python(MEASURE + code, timeout=300).split()[-1])
+    return int(python(MEASURE, code, timeout=300).split()[-1])
 
 
 def available():
@@ -70,7 +70,7 @@ def test_fft(shape, kernel, dtype):
     used, y = extra(lambda: fastconv.convolve(a, b, "same", "fft"))
     print(a.nbytes + y.nbytes, used)
     """
-    total, used = (int(n) for n in python(MEASURE + code, timeout=300).split())
+    total, used = (int(n) for n in python(MEASURE, code, timeout=300).split())
     assert used <= max(FLOOR, total)
 
 
@@ -90,7 +90,7 @@ def test_direct(shape, kernel, dtype, transposed):
     used, y = extra(lambda: fastconv.convolve(a, b, "same", "direct"))
     print(a.nbytes + y.nbytes, used)
     """
-    total, used = (int(n) for n in python(MEASURE + code, timeout=300).split())
+    total, used = (int(n) for n in python(MEASURE, code, timeout=300).split())
     assert used <= max(FLOOR, total)
 
 

@@ -231,7 +231,7 @@ def test_a_forked_child_does_not_hang():
             assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
         assert work() == before
     """
-    python(WORK + code, timeout=90)
+    python(WORK, code, timeout=90)
 
 
 @needs_fork
@@ -242,7 +242,7 @@ def test_multiprocessing_fork():
             results = [pool.apply_async(work) for _ in range(6)]
             assert all(result.get(60) == before for result in results)
     """
-    python(WORK + code, timeout=90)
+    python(WORK, code, timeout=90)
 
 
 @needs_fork
@@ -268,7 +268,7 @@ def test_fork_while_another_thread_works():
         stop.set()
         thread.join()
     """
-    python(WORK + code, timeout=90)
+    python(WORK, code, timeout=90)
 
 
 # Many callers -------------------------------------------------------------------------------------
