@@ -16,8 +16,8 @@ SETTINGS = ("FASTCONV_MAX_ISA", "FASTCONV_NUM_THREADS", "OMP_NUM_THREADS")
 def environment(**variables):
     """This environment without fastconv's settings, with those given.
 
-    PYTHONSAFEPATH keeps `python -c` and `python -m` from importing the fastconv/ of the folder that
-    pytest was started in: it has no compiled extension where the package was not installed editable.
+    PYTHONSAFEPATH keeps `python -c` and `python -m` from importing the fastconv/ of the folder
+    that pytest was started in: it may have no compiled extension.
     """
     kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     return kept | {"PYTHONSAFEPATH": "1"} | variables
