@@ -79,6 +79,10 @@ def describe(name, a, b, *args, **kwargs):
     return f"{name}({operands}, {args}, {kwargs})"
 
 
+def native(array):
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
 def exact(dtype):
     return np.dtype(dtype).kind not in "fc"
 
@@ -112,15 +116,15 @@ def test_pair(seed):
 def check_pair(name, a, b, mode, method):
     label = describe(name, a, b, mode, method)
     ours = getattr(fastconv, name)
+    if a.size == 0 or b.size == 0:
+        check_empty(ours, label, name, (a, b, mode, method))
+        return
     theirs, error = call(getattr(signal, name), a, b, mode, "direct")
     if error is not None and not refused_for_dtype(error):
         expect_error(ours, label, (a, b, mode, method), {})
         return
     result = ours(a, b, mode, method)
     dtype = np.result_type(a, b)
-    if a.size == 0 or b.size == 0:
-        assert_within(result, theirs, 0, dtype, label)
-        return
     expected = signal_reference(name, a, b, mode)
     bound = pair_bound(name, a, b, dtype, mode, method)
     assert_within(result, expected, bound, dtype, label)
@@ -128,6 +132,20 @@ def check_pair(name, a, b, mode, method):
         assert result.dtype == theirs.dtype, label
         if exact(dtype):
             np.testing.assert_array_equal(result, theirs, err_msg=label)
+
+
+def check_empty(func, label, name, args):
+    """A ValueError, as SciPy gives in one dimension, or the zeros that an empty sum is.
+
+    In more dimensions SciPy takes some such calls and stumbles over others.
+    """
+    try:
+        result = func(*args)
+    except ValueError:
+        return
+    a, b, mode, _ = args
+    assert a.ndim > 1, label
+    assert_within(result, signal_reference(name, a, b, mode), 0, np.result_type(a, b), label)
 
 
 def pair_bound(name, a, b, dtype, mode, method):
@@ -218,7 +236,8 @@ def matching_batch(rng, a, b, axes):
 def check_fft_pair(name, a, b, mode, axes):
     label = describe(name, a, b, mode, axes=axes)
     ours = getattr(fastconv, name)
-    theirs, error = call(getattr(signal, name), a, b, mode, axes)
+    # SciPy's FFT takes no long double of foreign byte order.
+    theirs, error = call(getattr(signal, name), native(a), native(b), mode, axes)
     if error is not None:
         expect_error(ours, label, (a, b, mode, axes), {})
         return

@@ -24,7 +24,7 @@ from fastconv._problem import Boundary, Problem, Reason
 
 DTYPES = tuple("?bBhHiIqQfdgFDG")
 NAMES = tuple(m.NAME for m in METHODS)
-CHUNKS, CHUNK = 12, 150
+CHUNKS, CHUNK = 8, 150
 LONGEST = (None, 70, 14, 7, 4)
 
 

@@ -282,7 +282,10 @@ REFUSED = [
 def test_forced_method_that_must_refuse_says_why(func, args):
     told = fastconv.explain(func, *args)
     for candidate in told.candidates:
-        if candidate.predicted is None:
+        if candidate.name == "direct" and candidate.predicted is None:
+            # SciPy's 'direct' takes every dtype: where no kernel does, plain NumPy sums.
+            assert fastconv.plan(func, *args, method="direct").method == "reference"
+        elif candidate.predicted is None:
             with pytest.raises(ValueError, match=re.escape(str(candidate.reason))):
                 fastconv.plan(func, *args, method=candidate.name)
 
