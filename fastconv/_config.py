@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import warnings
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,21 @@ from fastconv._native import _core
 from fastconv._threads import get_num_threads
 
 __version__ = "0.1.0"
+
+
+def _check_environment() -> None:
+    """Say so where FASTCONV_MAX_ISA names no level of this build."""
+    wanted = os.environ.get("FASTCONV_MAX_ISA")
+    if wanted and wanted not in _core.isa_built():
+        built = ", ".join(_core.isa_built())
+        warnings.warn(
+            f"FASTCONV_MAX_ISA={wanted!r} is ignored: this build has {built}",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+
+
+_check_environment()
 
 
 def config() -> dict[str, Any]:

@@ -35,7 +35,7 @@ class Operand:
         a = arrays[self.argument]
         if self.flip:
             a = a[tuple(slice(None, None, -1 if i in axes else 1) for i in range(a.ndim))]
-        if self.conjugate and a.dtype.kind in "cO":
+        if self.conjugate and a.dtype.kind == "c":
             a = np.conjugate(a)
         return a
 
@@ -100,14 +100,16 @@ def _with_range(call: Call) -> Problem:
     problem = call.problem
     if problem.dtype.kind not in "iu" or problem.macs < _RANGE_MACS or problem.empty:
         return problem
-    if any(isinstance(a, Spec) for a in call.arrays):
-        return problem
     most = [_magnitude(call.arrays[role.argument]) for role in (call.x, call.w)]
     # Rounded up to powers of two, so that choices are found again for other values.
     return replace(problem, magnitude=(most[0], most[1]))
 
 
-def _magnitude(a: np.ndarray) -> float:
+def _magnitude(a: Array) -> float:
+    if a.dtype.kind == "b":
+        return 1.0
+    if isinstance(a, Spec):
+        return float(np.iinfo(a.dtype).max)
     most = max(abs(int(a.max())), abs(int(a.min())))
     return float(1 << most.bit_length())
 
@@ -219,8 +221,10 @@ def explain(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
     ----------
     func : callable
         A convolution function of fastconv.
-    *args, **kwargs
+    *args
         Its arguments; a `Spec` may stand for an array.
+    **kwargs
+        Its other arguments.
 
     Returns
     -------
@@ -273,8 +277,10 @@ class Plan:
         held = call.arrays[1:]
         if any(isinstance(a, Spec) for a in held):
             raise TypeError("the arrays that a plan holds must be given, not their Specs")
-        self._call = call
-        self._choice = call.choose()
+        # Any data may come: integers are bounded by their dtype, not by those given here.
+        coming = Spec(call.arrays[0].shape, call.arrays[0].dtype)
+        self._call = replace(call, arrays=(coming, *held))
+        self._choice = self._call.choose()
         # The data to come may play the kernel's role (the longer array is the data): then there
         # is nothing to prepare.
         self._held = replace(call, arrays=(call.arrays[0], *(np.array(a) for a in held)))

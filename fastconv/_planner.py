@@ -103,18 +103,20 @@ class Prepared:
 
 
 def native(a: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
-    """Return the array as this dtype, in native byte order and aligned; itself where it is."""
+    """Return the array as this dtype, in native byte order; itself where it is."""
     return a if _is_native(a, dtype) else a.astype(dtype)
 
 
 def _is_native(a: np.ndarray, dtype: np.dtype[Any]) -> bool:
-    return a.dtype == dtype and a.dtype.isnative and (a.flags.aligned or a.dtype.kind in "iubfc")
+    # A time difference times a number is one: its operands are not converted.
+    return dtype.kind == "m" or (a.dtype == dtype and a.dtype.isnative)
 
 
 def store(result: np.ndarray, out: np.ndarray) -> None:
     """Convert a result to the dtype it is promised in: floats that stand for integers round."""
-    if out.dtype.kind in "iu" and result.dtype.kind == "f":
+    if out.dtype.kind in "biu" and result.dtype.kind == "f":
         np.rint(result, out=result)
+    if out.dtype.kind in "iu" and result.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             # By way of int64, which wraps where float64 to a narrow type would not.
             result = result.astype(np.uint64 if out.dtype == np.uint64 else np.int64)
@@ -182,8 +184,9 @@ def _choose(problem: Problem, method: str, threads: int) -> Choice:
     by_name = {s.name: s for s in standings}
     fastest = min((s for s in standings if s.predicted is not None), key=_predicted)
     name = fastest.name if method == AUTO else method
-    if method == direct.NAME and by_name[name].predicted is None:
-        # SciPy's 'direct' means the sum itself: where no kernel does it, plain NumPy does.
+    if by_name[name].predicted is None and (method == direct.NAME or problem.empty):
+        # SciPy's 'direct' means the sum itself: where no kernel does it, plain NumPy does. And an
+        # empty problem is nothing that a method could refuse.
         name = reference.NAME
     if by_name[name].predicted is None:
         raise ValueError(f"method={method!r} cannot solve this problem: {by_name[name].reason}")

@@ -113,6 +113,10 @@ def convolve(a: ArrayLike, v: ArrayLike, mode: str | int = "full") -> np.ndarray
     TypeError
         If the mode is neither a string nor an integer.
 
+    Notes
+    -----
+    Time differences keep their unit (NumPy's function loses it).
+
     Examples
     --------
     >>> import fastconv.numpy

@@ -7,6 +7,7 @@ notes say where.
 
 from __future__ import annotations
 
+import math
 import operator
 import timeit
 import warnings
@@ -156,7 +157,7 @@ def _lower_pair(in1: Any, in2: Any, mode: Any, method: Any, axes: Any, *, correl
         _check_broadcast(in1, in2, chosen)
     if mode == "valid":
         _check_valid((in1.shape[a] for a in chosen), (in2.shape[a] for a in chosen))
-    _check_not_empty(in1, in2)
+    _check_not_empty(in1, in2, mode)
     result = np.result_type(in1.dtype, in2.dtype)
     return _lower(
         in1,
@@ -170,10 +171,18 @@ def _lower_pair(in1: Any, in2: Any, mode: Any, method: Any, axes: Any, *, correl
     )
 
 
-def _check_not_empty(in1: Any, in2: Any) -> None:
-    for name, array in (("in1", in1), ("in2", in2)):
-        if array.ndim == 1 and array.size == 0:
-            raise ValueError(f"{name} cannot be empty")
+def _check_not_empty(in1: Any, in2: Any, mode: str) -> None:
+    """Refuse what has no answer; an empty input with an empty result has one, as in SciPy."""
+    if mode == "valid" and in1.ndim > 1:
+        return
+    if in2.size == 0:
+        raise ValueError(f"in2 cannot be empty: it has shape {in2.shape}")
+    if in1.size == 0 and (mode == "valid" or (mode == "full" and _full_size(in1, in2) > 0)):
+        raise ValueError(f"in1 cannot be empty: it has shape {in1.shape}")
+
+
+def _full_size(in1: Any, in2: Any) -> int:
+    return math.prod(n + m - 1 for n, m in zip(in1.shape, in2.shape, strict=True))
 
 
 def _check_broadcast(in1: Any, in2: Any, axes: tuple[int, ...]) -> None:
@@ -408,13 +417,9 @@ def _lower_spectral(in1: Any, in2: Any, mode: Any, axes: Any) -> Call:
     sliding = [a for a in chosen if in1.shape[a] != 1 and in2.shape[a] != 1]
     if mode == "valid":
         _check_valid((in1.shape[a] for a in sliding), (in2.shape[a] for a in sliding))
-    result = np.result_type(in1.dtype, in2.dtype)
-    if sliding:
-        # What a transform makes of each dtype; a product alone keeps the inputs'.
-        if result == np.float16:
-            result = np.dtype(np.float32)
-        elif result.kind not in "fc":
-            result = np.dtype(np.float64)
+    # A product alone keeps the inputs' dtypes.
+    made = _transformed if sliding else np.dtype
+    result = np.result_type(made(in1.dtype), made(in2.dtype))
     return _lower(
         in1,
         in2,
@@ -425,6 +430,13 @@ def _lower_spectral(in1: Any, in2: Any, mode: Any, axes: Any) -> Call:
         compute=_compute_dtype(result, "auto"),
         method="auto",
     )
+
+
+def _transformed(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return what a transform makes of a dtype."""
+    if dtype == np.float16:
+        return np.dtype(np.float32)
+    return dtype if dtype.kind in "fc" else np.dtype(np.float64)
 
 
 @lowered_by(_lower_fftconvolve)
@@ -744,7 +756,7 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarra
     Raises
     ------
     ValueError
-        If the dimensionality or the length of an argument is wrong, or an input has no elements.
+        If the dimensionality or the length of an argument is wrong.
     TypeError
         If a filter cannot be cast safely to the image's dtype.
 
@@ -779,7 +791,7 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarra
     if any(h.size % 2 == 0 for h in filters):
         raise ValueError("hrow and hcol must be odd length")
     if image.size == 0:
-        raise ValueError(f"input cannot be empty: it has shape {image.shape}")
+        return np.zeros(image.shape, compute)
     rows = _lower_separable(image, filters[0], 1).solve()
     return _lower_separable(rows, filters[1], 0).solve()
 

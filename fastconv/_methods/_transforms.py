@@ -22,7 +22,7 @@ import numpy as np
 # never surprised by more than twice this.
 _PLANNING_SECONDS = 0.1
 # Bytes of buffers that wait in the pool, and how many transforms.
-_POOL_BYTES = 64 << 20
+_POOL_BYTES = 32 << 20
 _POOL_COUNT = 32
 
 _planning = threading.Lock()
@@ -54,7 +54,6 @@ class TransformSpec:
     count: int
     lengths: tuple[int, ...]
     dtype: np.dtype[Any]  # of the data: a real or complex floating type
-    threads: int
 
     @property
     def spectrum_shape(self) -> tuple[int, ...]:
@@ -96,7 +95,7 @@ class Transform:
                 axes=self._axes,
                 direction=direction,
                 flags=("FFTW_MEASURE", "FFTW_DESTROY_INPUT"),
-                threads=self.spec.threads,
+                threads=1,
                 planning_timelimit=_PLANNING_SECONDS,
                 normalise_idft=False,
             )

@@ -17,14 +17,14 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import _nonfinite
+from fastconv._methods import _nonfinite, _workers
 from fastconv._methods._transforms import Transform, TransformSpec, borrowed, fast_length
 from fastconv._native import _core
 from fastconv._problem import Boundary, Estimate, Problem, Reason, Shape
@@ -173,7 +173,7 @@ def _layouts(problem: Problem, axes: Shape, parts: Shape) -> Iterator[Layout]:
         batch = max(1, min(count, _BATCH_BYTES // (n * item)))
         # Data and spectrum of a batch (integers pass through a third buffer), and the kernel's.
         buffers = 2 if dtype == problem.dtype else 3
-        workspace = (buffers * batch + 2) * n * item
+        workspace = (buffers * batch + 3) * n * item
         if workspace > problem.workspace_limit:
             continue
         kernels = math.prod(parts) * math.prod(problem.x[a] for a in problem.varying)
@@ -193,7 +193,7 @@ def _axis_choices(
     reach = out + offset + taps - 1
     if problem.boundary is Boundary.ZERO and not in_parts and offset + taps - 1 >= 0:
         # The zeros beyond one edge serve the other too: what wraps around is zero.
-        length = fast_length(max(n, reach, n - min(offset, 0)))
+        length = fast_length(max(n, taps, reach, n - min(offset, 0)))
         choices.append(AxisBlocks(length, 1, out, offset + taps - 1, 0, 0))
     else:
         choices.append(_windowed(fast_length(out + taps - 1), out, offset, taps))
@@ -241,8 +241,8 @@ class Runner:
         ndim = len(self.problem.x)
         return tuple(a for a in range(ndim) if a not in self.layout.axes) + self.layout.axes
 
-    def _spec(self, count: int, threads: int) -> TransformSpec:
-        return TransformSpec(count, self.layout.lengths, _transform_dtype(self.problem), threads)
+    def _spec(self, count: int) -> TransformSpec:
+        return TransformSpec(count, self.layout.lengths, _transform_dtype(self.problem))
 
     def prepare(self, w: np.ndarray) -> Kernel:
         """Transform the kernel."""
@@ -250,7 +250,7 @@ class Runner:
         axes = self.layout.axes
         taps = [-(-w.shape[a] // p) for a, p in zip(axes, self.layout.parts, strict=True)]
         spectra: dict[Shape, list[tuple[Shape, np.ndarray]]] = {}
-        with borrowed(self._spec(1, 1), backward=False) as transform:
+        with borrowed(self._spec(1), backward=False) as transform:
             for at, index in _varying_indices(self.problem):
                 flat = (
                     kernel.finite[at].transpose(self._order()).reshape([w.shape[a] for a in axes])
@@ -307,30 +307,36 @@ class Runner:
         staged = _transform_dtype(problem) != problem.dtype
         skip = (0,) * (len(order) - len(layout.axes)) + tuple(b.skip for b in layout.blocks)
         valid = (1,) * (len(order) - len(layout.axes)) + tuple(b.valid for b in layout.blocks)
-        found = False
-        with borrowed(self._spec(layout.batch, threads)) as transform:
-            block_shape = (-1,) + (1,) * (len(order) - len(layout.axes)) + layout.lengths
-            blocks = transform.data.reshape(block_shape)
-            staging = np.empty(blocks.shape, x.dtype) if staged else blocks
-            for starts, data_starts in self._batches(out_view.shape, order, part_start):
-                count = len(starts)
-                _core.gather_blocks(
-                    x_view, staging[:count], data_starts, problem.boundary, fill, threads
-                )
-                if staged:
-                    blocks[:count] = staging[:count]
-                if problem.dtype.kind in "fc":
-                    found |= _zero_nonfinite(transform.data[:count], threads)
-                transform.forward()
-                _multiply(transform.spectrum, spectrum, threads)
-                transform.backward()
-                if problem.dtype.kind in "iu":
-                    # By way of int64, which wraps where float64 to a narrow type would not.
-                    staging[:count] = np.rint(blocks[:count]).astype(np.int64)
-                elif staged:
-                    staging[:count] = blocks[:count]
-                _put(staging[:count], out_view, starts, skip, valid, add, threads)
-        return found
+
+        def work(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> bool:
+            found = False
+            with borrowed(self._spec(layout.batch)) as transform:
+                block_shape = (-1,) + (1,) * (len(order) - len(layout.axes)) + layout.lengths
+                blocks = transform.data.reshape(block_shape)
+                staging = np.empty(blocks.shape, x.dtype) if staged else blocks
+                for starts, data_starts in batches:
+                    count = len(starts)
+                    _core.gather_blocks(
+                        x_view, staging[:count], data_starts, problem.boundary, fill
+                    )
+                    if staged:
+                        blocks[:count] = staging[:count]
+                    if problem.dtype.kind in "fc":
+                        found |= _zero_nonfinite(transform.data[:count])
+                    transform.forward()
+                    _multiply(transform.spectrum, spectrum)
+                    transform.backward()
+                    if problem.dtype.kind in "iu":
+                        # By way of int64, which wraps where float64 to a narrow type would not.
+                        staging[:count] = np.rint(blocks[:count]).astype(np.int64)
+                    elif staged:
+                        staging[:count] = blocks[:count]
+                    _put(staging[:count], out_view, starts, skip, valid, add)
+            return found
+
+        batches = list(self._batches(out_view.shape, order, part_start))
+        room = problem.workspace_limit // max(layout.workspace, 1)
+        return any(_workers.run(work, batches, min(threads, max(room, 1))))
 
     def _batches(
         self, out_shape: Shape, order: Shape, part_start: Shape
@@ -372,17 +378,17 @@ def _solve_indicators(threads: int) -> _nonfinite.Solve:
     return solve
 
 
-def _zero_nonfinite(data: np.ndarray, threads: int) -> bool:
+def _zero_nonfinite(data: np.ndarray) -> bool:
     if data.dtype.itemsize <= (16 if data.dtype.kind == "c" else 8):
-        return bool(_core.zero_nonfinite(data, threads))
+        return bool(_core.zero_nonfinite(data))
     bad = ~np.isfinite(data)
     data[bad] = 0
     return bool(bad.any())
 
 
-def _multiply(spectra: np.ndarray, kernel: np.ndarray, threads: int) -> None:
+def _multiply(spectra: np.ndarray, kernel: np.ndarray) -> None:
     if spectra.dtype.itemsize <= 16:
-        _core.multiply_spectrum(spectra, kernel, threads)
+        _core.multiply_spectrum(spectra, kernel)
     else:
         spectra *= kernel
 
@@ -394,10 +400,9 @@ def _put(
     skip: Shape,
     valid: Shape,
     add: bool,
-    threads: int,
 ) -> None:
     try:
-        _core.scatter_blocks(blocks, out, starts, skip, valid, add, threads)
+        _core.scatter_blocks(blocks, out, starts, skip, valid, add)
     except TypeError:
         # A dtype that the kernel stores but does not add.
         for block, start in zip(blocks, starts, strict=True):

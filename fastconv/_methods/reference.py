@@ -49,11 +49,12 @@ class Runner:
         """Nothing to prepare."""
         return w
 
-    def __call__(self, x: np.ndarray, w: np.ndarray, out: np.ndarray, threads: int) -> None:
+    def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, threads: int) -> None:
         """Fill `out`."""
         problem = self.problem
         out[...] = 0
-        if problem.empty:
+        constant = problem.boundary is Boundary.CONSTANT
+        if 0 in problem.w or 0 in problem.out or (0 in problem.x and not constant):
             return
         sources = [
             _line_sources(
@@ -64,7 +65,7 @@ class Runner:
             for a in range(len(problem.x))
         ]
         for tap in itertools.product(*(range(problem.w[a]) for a in problem.axes)):
-            _add_tap(problem, sources, dict(zip(problem.axes, tap, strict=True)), x, w, out)
+            _add_tap(problem, sources, dict(zip(problem.axes, tap, strict=True)), x, kernel, out)
 
 
 def _line_sources(n: int, out: int, offset: int, taps: int, boundary: Boundary) -> np.ndarray:
