@@ -3,7 +3,6 @@
 import os
 import platform
 import shutil
-import sys
 import tempfile
 from pathlib import Path
 
@@ -39,17 +38,16 @@ class BuildExt(build_ext):
     def build_extensions(self):
         machine = platform.machine()
         self.require_compiler()
-        flags = ["-std=c++17", "-O3", "-fvisibility=hidden", "-fno-math-errno", "-g0"]
+        flags = ["-std=c++17", "-O3", "-fvisibility=hidden", "-fno-math-errno", "-pthread", "-g0"]
         # std=c++17 would switch contraction off; a * b + c is to be one FMA where there is one.
         flags += ["-ffp-contract=fast", *BASE_ARCHITECTURE.get(machine, [])]
-        link = []
+        link = ["-pthread"]
         if os.environ.get("FASTCONV_SANITIZE") == "1":
             flags += SANITIZERS
             link += SANITIZERS
-        openmp = self.openmp_flags()
         for extension in self.extensions:
-            extension.extra_compile_args = flags + openmp
-            extension.extra_link_args = link + openmp
+            extension.extra_compile_args = flags
+            extension.extra_link_args = link
             extension.extra_objects = self.compile_levels(flags, machine)
         super().build_extensions()
 
@@ -75,14 +73,6 @@ class BuildExt(build_ext):
                 "(Debian, Ubuntu: apt install g++; Fedora: dnf install gcc-c++; macOS: "
                 "xcode-select --install; Windows: clang-cl), or name it in CXX."
             )
-
-    def openmp_flags(self):
-        """Flags that switch OpenMP on, or none (then fastconv runs on one thread)."""
-        program = "#include <omp.h>\nint main() { return omp_get_max_threads() < 1; }"
-        if self.try_build(program, ["-fopenmp"]):
-            return ["-fopenmp"]
-        sys.stderr.write("fastconv: the compiler has no OpenMP; the build will be serial\n")
-        return []
 
     def try_build(self, program, flags):
         """Whether a program compiles and links with these flags."""

@@ -38,7 +38,8 @@ def config() -> dict[str, Any]:
     -------
     dict
         Keys 'version', 'compiler', 'isa' (a dict of 'built' and 'usable' levels and the one
-        'used'), 'openmp', 'threads', 'fftw' and 'blas'.
+        'used'), 'openmp' (always False: the threads are a pool of fastconv's own), 'threads',
+        'fftw' and 'blas'.
 
     Examples
     --------
@@ -54,7 +55,7 @@ def config() -> dict[str, Any]:
             "usable": list(_core.isa_usable()),
             "used": _core.isa_used(),
         },
-        "openmp": _core.openmp_enabled(),
+        "openmp": False,
         "threads": get_num_threads(),
         "fftw": _transforms.library(),
         "blas": _blas(),
@@ -85,7 +86,7 @@ def show_config() -> None:
         f"  compiler  {facts['compiler']}",
         f"  ISA       {isa['used']} (built: {', '.join(isa['built'])}; "
         f"usable here: {', '.join(isa['usable'])})",
-        f"  OpenMP    {'yes' if facts['openmp'] else 'no: one thread only'}",
+        "  OpenMP    not used: a pool of fastconv's own, whose callers wait for no late worker",
         f"  threads   {facts['threads']}",
         f"  FFT       {facts['fftw']}",
         f"  BLAS      {facts['blas']}",

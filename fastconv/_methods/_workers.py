@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 _lock = threading.Lock()
@@ -49,12 +49,11 @@ def run(work: Callable[[Iterable[Any]], Any], items: list[Any], threads: int) ->
         results.append(work(shared))
     finally:
         shared.stop()
-        # Every part is waited for even after an error: they write into the caller's arrays.
-        errors = [f.exception() for f in futures]
-    for error in errors:
-        if error is not None:
-            raise error
-    return results + [f.result() for f in futures]
+        # Who has not started is not waited for; who has is, even after an error, as it writes into
+        # the caller's arrays.
+        started = [f for f in futures if not f.cancel()]
+        wait(started)
+    return results + [f.result() for f in started]
 
 
 class _Shared:

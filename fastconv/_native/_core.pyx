@@ -61,7 +61,6 @@ cdef extern from "direct.hpp" namespace "fastconv" nogil:
 cdef extern from "threads.hpp" namespace "fastconv" nogil:
     ctypedef void (*RangeFunction)(void*, ptrdiff_t, ptrdiff_t, int) noexcept nogil
     void parallel_for(ptrdiff_t items, int threads, RangeFunction body, void* context)
-    bint c_openmp_enabled "fastconv::openmp_enabled"()
 
 cdef extern from "dispatch.hpp" namespace "fastconv" nogil:
     ctypedef struct Levels:
@@ -646,11 +645,6 @@ def isa_usable():
 def isa_used():
     """Name of the ISA level in use (FASTCONV_MAX_ISA caps it, when the module is imported)."""
     return levels().used.name.decode()
-
-
-def openmp_enabled():
-    """Whether the build has OpenMP."""
-    return c_openmp_enabled()
 
 
 def compiler():

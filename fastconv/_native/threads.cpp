@@ -1,10 +1,12 @@
 #include "threads.hpp"
 
 #include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <mutex>
+#include <system_error>
+#include <thread>
 
-#ifdef _OPENMP
-#include <omp.h>
-#endif
 #if defined(__unix__) || defined(__APPLE__)
 #include <pthread.h>
 #define FASTCONV_CAN_FORK 1
@@ -13,46 +15,147 @@
 namespace fastconv {
 namespace {
 
-std::atomic<bool> region_running{false};
-std::atomic<bool> forked_child{false};
+// Chunks small enough to even out a slow core, large enough that neighbours share a cache.
+constexpr ptrdiff_t chunks_per_thread = 8;
+// How long a thread looks for what it waits for before it sleeps: a little more than a wake-up
+// takes, so that regions in a row find the workers awake, and no core is kept from others for long.
+constexpr std::chrono::microseconds patience{50};
+constexpr int looks_between_clocks = 32;
 
+inline void pause() {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ __volatile__("yield");
+#endif
+}
+
+template <class Condition>
+bool look_for(Condition condition) {
+  const auto end = std::chrono::steady_clock::now() + patience;
+  do {
+    for (int i = 0; i < looks_between_clocks; i++) {
+      if (condition()) return true;
+      pause();
+    }
+  } while (std::chrono::steady_clock::now() < end);
+  return false;
+}
+
+std::atomic<bool> forked_child{false};
 #ifdef FASTCONV_CAN_FORK
 [[maybe_unused]] const int fork_handler_registered =
     pthread_atfork(nullptr, nullptr, [] { forked_child = true; });
 #endif
 
-// Chunks small enough to even out a slow core, large enough that neighbours share a cache.
-constexpr ptrdiff_t chunks_per_thread = 8;
+class Pool {
+ public:
+  // One region at a time; false where another caller's is running.
+  bool claim() { return !claimed_.exchange(true, std::memory_order_acquire); }
+
+  void run(ptrdiff_t items, int threads, RangeFunction body, void* context) {
+    const ptrdiff_t target = threads * chunks_per_thread;
+    body_ = body;
+    context_ = context;
+    items_ = items;
+    chunk_ = items > target ? items / target : 1;
+    next_.store(0, std::memory_order_relaxed);
+    grow(threads - 1);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      wanted_ = threads - 1;
+      joined_ = 0;
+      region_.fetch_add(1, std::memory_order_release);
+    }
+    wake_.notify_all();
+    work(0);
+    {
+      std::lock_guard<std::mutex> lock(mutex_);
+      wanted_ = 0;  // who has not started by now is not needed
+    }
+    const auto done = [this] { return active_.load(std::memory_order_acquire) == 0; };
+    if (!look_for(done)) {
+      std::unique_lock<std::mutex> lock(mutex_);
+      finished_.wait(lock, done);
+    }
+    claimed_.store(false, std::memory_order_release);
+  }
+
+ private:
+  void grow(int workers) {
+    for (; workers_ < workers; workers_++) {
+      try {
+        std::thread([this] { serve(); }).detach();
+      } catch (const std::system_error&) {
+        return;  // no more threads are to be had: those there are do the work
+      }
+    }
+  }
+
+  void work(int thread) {
+    for (;;) {
+      const ptrdiff_t first = next_.fetch_add(chunk_, std::memory_order_relaxed);
+      if (first >= items_) return;
+      body_(context_, first, first + chunk_ < items_ ? first + chunk_ : items_, thread);
+    }
+  }
+
+  [[noreturn]] void serve() {
+    unsigned seen = 0;
+    for (;;) {
+      const auto news = [&] { return region_.load(std::memory_order_acquire) != seen; };
+      look_for(news);
+      int thread;
+      {
+        std::unique_lock<std::mutex> lock(mutex_);
+        wake_.wait(lock, news);
+        seen = region_.load(std::memory_order_relaxed);
+        if (wanted_ == 0) continue;
+        wanted_--;
+        thread = ++joined_;
+        active_.fetch_add(1, std::memory_order_relaxed);
+      }
+      work(thread);
+      {
+        std::lock_guard<std::mutex> lock(mutex_);
+        active_.fetch_sub(1, std::memory_order_release);
+      }
+      finished_.notify_one();
+    }
+  }
+
+  std::atomic<bool> claimed_{false};
+
+  // The region: written by the caller before region_ counts on, read by workers after.
+  RangeFunction body_ = nullptr;
+  void* context_ = nullptr;
+  ptrdiff_t items_ = 0, chunk_ = 1;
+  std::atomic<ptrdiff_t> next_{0};
+
+  std::mutex mutex_;
+  std::condition_variable wake_, finished_;
+  std::atomic<unsigned> region_{0};
+  std::atomic<int> active_{0};  // workers inside the region
+  int wanted_ = 0;              // workers that may still join
+  int joined_ = 0;
+  int workers_ = 0;
+};
+
+// Never destroyed: workers wait on it until the process ends.
+Pool& pool() {
+  static Pool* const instance = new Pool;
+  return *instance;
+}
 
 }  // namespace
 
 void parallel_for(ptrdiff_t items, int threads, RangeFunction body, void* context) {
   if (items <= 0) return;
-#ifdef _OPENMP
   if (threads > items) threads = static_cast<int>(items);
-  if (threads > 1 && !forked_child && !region_running.exchange(true)) {
-    const ptrdiff_t target = threads * chunks_per_thread;
-    const ptrdiff_t chunk = items > target ? items / target : 1;
-    const ptrdiff_t chunk_count = (items + chunk - 1) / chunk;
-#pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
-    for (ptrdiff_t c = 0; c < chunk_count; c++) {
-      const ptrdiff_t first = c * chunk;
-      body(context, first, first + chunk < items ? first + chunk : items, omp_get_thread_num());
-    }
-    region_running = false;
-    return;
-  }
-#endif
-  (void)threads;
-  body(context, 0, items, 0);
-}
-
-bool openmp_enabled() {
-#ifdef _OPENMP
-  return true;
-#else
-  return false;
-#endif
+  if (threads > 1 && !forked_child && pool().claim())
+    pool().run(items, threads, body, context);
+  else
+    body(context, 0, items, 0);
 }
 
 }  // namespace fastconv
