@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv._native import _core
+from fastconv._native._core import (
+    SHORT_NUMPY_CONVOLVE,
+    SHORT_NUMPY_CORRELATE,
+    short_line,
+)
 from fastconv._plan import Call, Operand, as_array, check_size, lowered_by
 from fastconv._problem import Problem, Spec
 
@@ -123,7 +127,7 @@ def convolve(a: ArrayLike, v: ArrayLike, mode: str | int = "full") -> np.ndarray
     >>> fastconv.numpy.convolve([1, 2, 3], [0, 1, 0.5])
     array([0. , 1. , 2.5, 4. , 1.5])
     """
-    short = _core.short_line(a, v, mode, _core.SHORT_NUMPY_CONVOLVE)
+    short = short_line(a, v, mode, SHORT_NUMPY_CONVOLVE)
     if short is not None:
         return short
     return _lower_convolve(a, v, mode).solve()
@@ -161,7 +165,7 @@ def correlate(a: ArrayLike, v: ArrayLike, mode: str | int = "valid") -> np.ndarr
     >>> fastconv.numpy.correlate([1, 2, 3], [0, 1, 0.5])
     array([3.5])
     """
-    short = _core.short_line(a, v, mode, _core.SHORT_NUMPY_CORRELATE)
+    short = short_line(a, v, mode, SHORT_NUMPY_CORRELATE)
     if short is not None:
         return short
     return _lower_correlate(a, v, mode).solve()

@@ -17,7 +17,11 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv._native import _core
+from fastconv._native._core import (
+    SHORT_SIGNAL_CONVOLVE,
+    SHORT_SIGNAL_CORRELATE,
+    short_line,
+)
 from fastconv._plan import Call, Operand, as_array, check_out, check_size, lowered_by
 from fastconv._problem import Boundary, Problem, Spec
 
@@ -323,7 +327,7 @@ def convolve(
     array([0. , 1. , 2.5, 4. , 1.5])
     """
     if axes is None and out is None and method == "auto":
-        short = _core.short_line(in1, in2, mode, _core.SHORT_SIGNAL_CONVOLVE)
+        short = short_line(in1, in2, mode, SHORT_SIGNAL_CONVOLVE)
         if short is not None:
             return short
     scalars = _scalars(in1, in2)
@@ -391,7 +395,7 @@ def correlate(
     array([0.5, 2. , 3.5, 3. , 0. ])
     """
     if axes is None and out is None and method == "auto":
-        short = _core.short_line(in1, in2, mode, _core.SHORT_SIGNAL_CORRELATE)
+        short = short_line(in1, in2, mode, SHORT_SIGNAL_CORRELATE)
         if short is not None:
             return short
     scalars = _scalars(in1, in2)
