@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import enum
+import itertools
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -152,6 +153,15 @@ class Problem:
     def varying(self) -> Shape:
         """Axes along which each index has a kernel of its own."""
         return tuple(a for a in range(len(self.x)) if a not in self.axes and self.w[a] > 1)
+
+    def kernels(self) -> Iterator[tuple[slice, ...]]:
+        """Slices of every array, for each index that has a kernel of its own."""
+        for index in itertools.product(*(range(self.x[a]) for a in self.varying)):
+            pick = dict(zip(self.varying, index, strict=True))
+            yield tuple(
+                slice(pick[a], pick[a] + 1) if a in pick else slice(None)
+                for a in range(len(self.x))
+            )
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,7 +60,9 @@ def _lower_line(a: Any, v: Any, mode: str, *, correlate: bool) -> Call:
         out, start = n - taps + 1, taps - 1
     result = np.result_type(a.dtype, v.dtype)
     check_size((out,), result)
-    compute = np.dtype(np.float32) if result == np.float16 else result.newbyteorder("=")
+    compute = result.newbyteorder("=")
+    if compute == np.float16:
+        compute = np.dtype(np.float32)
     problem = Problem((n,), (taps,), (out,), (0,), (start - (taps - 1),), compute)
     if not correlate:
         roles = Operand(int(swap)), Operand(int(not swap), flip=True)

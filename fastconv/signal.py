@@ -140,7 +140,7 @@ def _lower(
 
 def _compute_dtype(result: np.dtype[Any], method: str) -> np.dtype[Any]:
     """Of the computation whose result has this dtype."""
-    if result == np.float16:
+    if result.newbyteorder("=") == np.float16:
         return np.dtype(np.float32)
     if method == "fft" and result.kind not in "fc":
         return np.dtype(np.float64)
@@ -181,7 +181,8 @@ def _check_not_empty(in1: Any, in2: Any, mode: str) -> None:
         return
     if in2.size == 0:
         raise ValueError(f"in2 cannot be empty: it has shape {in2.shape}")
-    if in1.size == 0 and (mode == "valid" or (mode == "full" and _full_size(in1, in2) > 0)):
+    has_answer = mode == "same" or (mode == "full" and in1.ndim > 1 and not _full_size(in1, in2))
+    if in1.size == 0 and not has_answer:
         raise ValueError(f"in1 cannot be empty: it has shape {in1.shape}")
 
 
@@ -438,7 +439,7 @@ def _lower_spectral(in1: Any, in2: Any, mode: Any, axes: Any) -> Call:
 
 def _transformed(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return what a transform makes of a dtype."""
-    if dtype == np.float16:
+    if dtype.newbyteorder("=") == np.float16:
         return np.dtype(np.float32)
     return dtype if dtype.kind in "fc" else np.dtype(np.float64)
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from fastconv import _cost
 from fastconv._methods import _nonfinite
 from fastconv._native import _core
-from fastconv._problem import Boundary, Estimate, Problem, Reason
+from fastconv._problem import Boundary, Estimate, Problem, Reason, Shape
 
 NAME = "direct"
 
@@ -22,6 +22,8 @@ _TILE_ROWS = 8
 
 def reject(problem: Problem) -> Reason | None:
     """Take every dtype that has a kernel, unless one tile's window outgrows the scratch."""
+    if problem.empty:
+        return Reason.EMPTY
     if not _core.has_kernel(problem.dtype):
         return Reason.DTYPE
     taps = sorted((problem.w[a] for a in problem.axes), reverse=True)
@@ -46,7 +48,16 @@ def estimate(problem: Problem, threads: int) -> Estimate:
 
 def build(problem: Problem) -> Runner:
     """Return the callable that solves problems of this shape."""
-    return Runner(problem)
+    fill = None
+    if problem.boundary is Boundary.CONSTANT:
+        fill = np.array([problem.fill]).astype(problem.dtype)
+    return Runner(
+        problem,
+        problem.macs / _cost.direct_rate(problem.dtype),
+        problem.varying,
+        problem.padded and problem.boundary is Boundary.ZERO,
+        fill,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,43 +65,36 @@ class Runner:
     """Solves one problem with the direct kernels."""
 
     problem: Problem
+    seconds: float  # on one core
+    varying: Shape
+    meets_zeros: bool  # whether some window reaches the zeros beyond an edge
+    fill: np.ndarray | None
 
     def prepare(self, w: np.ndarray) -> _nonfinite.Kernel:
         """Look for taps that are not finite: their products with the zeros outside are not zero."""
-        return _nonfinite.split(w, self.problem.padded and self.problem.boundary is Boundary.ZERO)
+        return _nonfinite.split(w, self.meets_zeros)
 
     def __call__(
         self, x: np.ndarray, kernel: _nonfinite.Kernel, out: np.ndarray, threads: int
     ) -> None:
         """Fill `out`."""
         problem = self.problem
-        if problem.empty:
-            out[...] = 0
-            return
-        threads = _cost.threads_for(problem.macs / _cost.direct_rate(problem.dtype), threads)
-        fill = None
-        if problem.boundary is Boundary.CONSTANT:
-            fill = np.array([problem.fill]).astype(problem.dtype)
-        for index in np.ndindex(*(problem.x[a] for a in problem.varying)):
-            pick = dict(zip(problem.varying, index, strict=True))
-            at = tuple(
-                slice(pick[a], pick[a] + 1) if a in pick else slice(None) for a in range(x.ndim)
-            )
-            _core.correlate(
-                x[at],
-                kernel.finite[at],
-                out[at],
-                problem.offset,
-                problem.boundary,
-                fill,
-                threads,
-            )
+        threads = _cost.threads_for(self.seconds, threads)
+        if not self.varying:
+            self._correlate(x, kernel.finite, out, threads)
+        else:
+            for at in problem.kernels():
+                self._correlate(x[at], kernel.finite[at], out[at], threads)
         if kernel.nonfinite is not None:
             self._mend(x, kernel.nonfinite, out, threads)
 
+    def _correlate(self, x: np.ndarray, w: np.ndarray, out: np.ndarray, threads: int) -> None:
+        problem = self.problem
+        _core.correlate(x, w, out, problem.offset, problem.boundary, self.fill, threads)
+
     def _mend(self, x: np.ndarray, w: np.ndarray, out: np.ndarray, threads: int) -> None:
         def solve(problem: Problem, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-            runner = Runner(replace(problem, dtype=np.dtype(np.float64)))
+            runner = build(problem)
             runner(x, runner.prepare(w), out, threads)
 
         _nonfinite.mend(solve, self.problem, x, w, out)

@@ -216,8 +216,8 @@ def _windowed(length: int, out: int, offset: int, taps: int) -> AxisBlocks:
 class Kernel:
     """A kernel's spectra, and the kernel as it was where it held NaN or Inf."""
 
-    # By index along the varying axes, then by part: where the part starts, and its spectrum.
-    spectra: dict[Shape, list[tuple[Shape, np.ndarray]]]
+    # For each of the problem's kernels, by part: where the part starts, and its spectrum.
+    spectra: list[list[tuple[Shape, np.ndarray]]]
     w: np.ndarray
     nonfinite: bool
 
@@ -249,18 +249,20 @@ class Runner:
         kernel = _nonfinite.split(w)
         axes = self.layout.axes
         taps = [-(-w.shape[a] // p) for a, p in zip(axes, self.layout.parts, strict=True)]
-        spectra: dict[Shape, list[tuple[Shape, np.ndarray]]] = {}
+        spectra: list[list[tuple[Shape, np.ndarray]]] = []
         with borrowed(self._spec(1), backward=False) as transform:
-            for at, index in _varying_indices(self.problem):
+            for at in self.problem.kernels():
                 flat = (
                     kernel.finite[at].transpose(self._order()).reshape([w.shape[a] for a in axes])
                 )
-                spectra[index] = [
-                    (starts, self._spectrum(transform, flat, starts, taps))
-                    for starts in itertools.product(
-                        *(range(0, n, t) for n, t in zip(flat.shape, taps, strict=True))
-                    )
-                ]
+                spectra.append(
+                    [
+                        (starts, self._spectrum(transform, flat, starts, taps))
+                        for starts in itertools.product(
+                            *(range(0, n, t) for n, t in zip(flat.shape, taps, strict=True))
+                        )
+                    ]
+                )
         return Kernel(spectra, w, kernel.nonfinite is not None)
 
     def _spectrum(
@@ -282,8 +284,8 @@ class Runner:
         problem = self.problem
         threads = _cost.threads_for(self.layout.seconds, threads)
         found = False
-        for at, index in _varying_indices(problem):
-            for number, (starts, spectrum) in enumerate(kernel.spectra[index]):
+        for at, parts in zip(problem.kernels(), kernel.spectra, strict=True):
+            for number, (starts, spectrum) in enumerate(parts):
                 found |= self._run_part(x[at], spectrum, starts, out[at], number > 0, threads)
         if found or kernel.nonfinite:
             _nonfinite.mend(_solve_indicators(threads), problem, x, kernel.w, out)
@@ -356,16 +358,6 @@ class Runner:
             numbers = np.arange(first, min(first + layout.batch, total))
             starts = np.stack(np.unravel_index(numbers, counts), axis=1) * steps
             yield np.ascontiguousarray(starts), np.ascontiguousarray(starts + shifts)
-
-
-def _varying_indices(problem: Problem) -> Iterator[tuple[tuple[slice, ...], Shape]]:
-    """Each index that has a kernel of its own, as slices of every array and as numbers."""
-    for index in np.ndindex(*(problem.x[a] for a in problem.varying)):
-        pick = dict(zip(problem.varying, index, strict=True))
-        at = tuple(
-            slice(pick[a], pick[a] + 1) if a in pick else slice(None) for a in range(len(problem.x))
-        )
-        yield at, index
 
 
 def _solve_indicators(threads: int) -> _nonfinite.Solve:

@@ -54,7 +54,7 @@ cdef extern from "direct.hpp" namespace "fastconv" nogil:
         unsupported_type
         workspace
     Status c_correlate "fastconv::correlate"(const Correlation& correlation, int threads)
-    bint correlate_short_line(
+    bint correlate_line(
         ElementType type, const char* x, ptrdiff_t x_extent, const char* w, ptrdiff_t taps,
         ptrdiff_t w_stride, char* out, ptrdiff_t out_extent, ptrdiff_t offset)
 
@@ -195,6 +195,12 @@ def correlate(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, int boundar
         raise ValueError("the kernel is too large for the scratch of the direct kernels")
 
 
+# Multiply-adds and taps up to which a line takes the fast road: about 10 µs of work, for which no
+# thread and no FFT pays.
+cdef enum:
+    SHORT_MACS = 1 << 19
+    SHORT_TAPS = 256
+
 # Which function's rules for modes and swapping a short line follows.
 cdef enum Rules:
     SIGNAL_CONVOLVE, SIGNAL_CORRELATE, NUMPY_CONVOLVE, NUMPY_CORRELATE
@@ -230,7 +236,7 @@ def short_line(in1, in2, mode, int rules):
         return None
     n1 = cnp.PyArray_DIM(x, 0)
     n2 = cnp.PyArray_DIM(w, 0)
-    if n1 == 0 or n2 == 0 or n1 + n2 > 8192:
+    if n1 == 0 or n2 == 0 or n1 * n2 > SHORT_MACS or min(n1, n2) > SHORT_TAPS:
         return None
     if rules == SIGNAL_CORRELATE or rules == NUMPY_CORRELATE:
         # Swapped or complex correlation reverses and conjugates: the long road does.
@@ -262,7 +268,7 @@ def short_line(in1, in2, mode, int rules):
         w_data += (taps - 1) * item
         w_stride = -item
     out = <cnp.ndarray>cnp.PyArray_SimpleNew(1, &extent, cnp.PyArray_TYPE(x))
-    if not correlate_short_line(
+    if not correlate_line(
             element, <const char*>cnp.PyArray_DATA(x), longer, w_data, taps, w_stride,
             <char*>cnp.PyArray_DATA(out), extent, start - (taps - 1)):
         return None
@@ -460,6 +466,8 @@ cdef void scatter_block(const BlockJob* job, int axis, const ptrdiff_t* start, c
                         const char* block) noexcept nogil:
     cdef const GatherAxis* a = &job.axes[axis]
     cdef ptrdiff_t i, count = min(job.count[axis], a.x_extent - start[axis])
+    if start[axis] < 0 or count <= 0:
+        return
     out += start[axis] * a.x_stride
     block += job.skip[axis] * a.out_stride
     if axis + 1 == job.axis_count:
@@ -503,7 +511,7 @@ def scatter_blocks(cnp.ndarray blocks, cnp.ndarray out, cnp.ndarray starts, skip
     ValueError
         If the arrays do not fit each other.
     TypeError
-        If `add` does not know the dtype.
+        If `add` does not know the dtype, or `out` is not aligned.
     """
     cdef GatherAxis[64] axes
     cdef ptrdiff_t[64] skips
@@ -517,6 +525,8 @@ def scatter_blocks(cnp.ndarray blocks, cnp.ndarray out, cnp.ndarray starts, skip
     check_starts(starts, cnp.PyArray_DIM(blocks, 0), ndim)
     job.add = 0
     if add:
+        if not cnp.PyArray_ISALIGNED(out):
+            raise TypeError("no kernel adds blocks to an array that is not aligned")
         if kind == cnp.NPY_FLOAT or kind == cnp.NPY_CFLOAT:
             job.add = 4
         elif kind == cnp.NPY_DOUBLE or kind == cnp.NPY_CDOUBLE:

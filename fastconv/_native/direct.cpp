@@ -486,49 +486,40 @@ constexpr ptrdiff_t short_input_bytes = 8 << 10;
 constexpr ptrdiff_t short_weight_bytes = 1 << 10;
 constexpr int short_group_limit = 64;
 
-bool finite_taps(ElementType type, const char* taps, ptrdiff_t bytes) {
-  switch (type) {
-    case FLOAT32:
-    case COMPLEX64:
-      for (ptrdiff_t b = 0; b < bytes; b += 4) {
-        float value;
-        memcpy(&value, taps + b, sizeof value);
-        if (!isfinite(value)) return false;
-      }
-      return true;
-    case FLOAT64:
-    case COMPLEX128:
-      for (ptrdiff_t b = 0; b < bytes; b += 8) {
-        double value;
-        memcpy(&value, taps + b, sizeof value);
-        if (!isfinite(value)) return false;
-      }
-      return true;
-    default:
-      return true;
-  }
+template <class Scalar>
+bool finite(const char* p) {
+  Scalar value;
+  memcpy(&value, p, sizeof value);
+  return isfinite(value);
 }
 
-}  // namespace
+bool finite_taps(const TileSet& set, ElementType type, const char* w, ptrdiff_t taps,
+                 ptrdiff_t stride) {
+  const bool single = type == FLOAT32 || type == COMPLEX64;
+  if (!single && type != FLOAT64 && type != COMPLEX128) return true;
+  for (ptrdiff_t k = 0; k < taps; k++)
+    for (int part = 0; part < set.parts; part++) {
+      const char* p = w + k * stride + part * set.scalar_bytes;
+      if (!(single ? finite<float>(p) : finite<double>(p))) return false;
+    }
+  return true;
+}
 
-bool correlate_short_line(ElementType type, const char* x, ptrdiff_t x_extent, const char* w,
+// For lines that fit the buffers on the stack.
+void correlate_short_line(const TileSet& set, const char* x, ptrdiff_t x_extent, const char* w,
                           ptrdiff_t taps, ptrdiff_t w_stride, char* out, ptrdiff_t out_extent,
                           ptrdiff_t offset) {
-  const TileSet* set = tile_set_of(type);
-  if (!set || set->scalar_bytes > 8) return false;
-  const ptrdiff_t element = set->scalar_bytes * set->parts;
-  const ptrdiff_t vector = set->vector_bytes;
+  const ptrdiff_t element = set.scalar_bytes * set.parts;
+  const ptrdiff_t vector = set.vector_bytes;
   const ptrdiff_t out_bytes = out_extent * element;
   const ptrdiff_t in_bytes = (out_extent + taps - 1) * element;
-  if (in_bytes + vector > short_input_bytes || taps * element > short_weight_bytes) return false;
-
   alignas(cache_line) char input[short_input_bytes];
   alignas(cache_line) char weights[short_weight_bytes];
   Group groups[short_group_limit];
   int count = 0;
   char* packed = weights;
   const ptrdiff_t per_vector = vector / element;
-  split_line(taps, per_vector, set->group_rows,
+  split_line(taps, per_vector, set.group_rows,
              [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
                groups[count++] = {packed,
                                   {0, (row * per_vector + column) * element},
@@ -539,24 +530,44 @@ bool correlate_short_line(ElementType type, const char* x, ptrdiff_t x_extent, c
                    memcpy(packed, w + (taps - 1 - (r * per_vector + k)) * w_stride,
                           size_t(element));
              });
-  if (!finite_taps(type, weights, taps * element)) return false;
-
   const GatherAxis axis = {x_extent, element, offset, out_extent + taps - 1, element};
   gather(x, input, &axis, 1, element, Boundary::zero, nullptr);
   memset(input + in_bytes, 0, size_t(vector));
   ptrdiff_t at = 0;
-  for (int s = 0; s < MAX_SHAPES && set->line[s].function; s++) {
-    const ptrdiff_t width = set->line[s].rows * vector;
+  for (int s = 0; s < MAX_SHAPES && set.line[s].function; s++) {
+    const ptrdiff_t width = set.line[s].rows * vector;
     for (; out_bytes - at >= width; at += width)
-      set->line[s].function(groups, count, IN_SCRATCH, input + at, vector, element, out + at,
-                            vector);
+      set.line[s].function(groups, count, IN_SCRATCH, input + at, vector, element, out + at,
+                           vector);
     if (width == vector && at < out_bytes) {
       alignas(cache_line) char tile[cache_line];
-      set->line[s].function(groups, count, IN_SCRATCH, input + at, vector, element, tile, vector);
+      set.line[s].function(groups, count, IN_SCRATCH, input + at, vector, element, tile, vector);
       memcpy(out + at, tile, size_t(out_bytes - at));
     }
   }
-  return true;
+}
+
+}  // namespace
+
+bool correlate_line(ElementType type, const char* x, ptrdiff_t x_extent, const char* w,
+                    ptrdiff_t taps, ptrdiff_t w_stride, char* out, ptrdiff_t out_extent,
+                    ptrdiff_t offset) {
+  const TileSet* set = tile_set_of(type);
+  if (!set || set->scalar_bytes > 8 || !finite_taps(*set, type, w, taps, w_stride)) return false;
+  const ptrdiff_t element = set->scalar_bytes * set->parts;
+  if ((out_extent + taps - 1) * element + set->vector_bytes <= short_input_bytes &&
+      taps * element <= short_weight_bytes) {
+    correlate_short_line(*set, x, x_extent, w, taps, w_stride, out, out_extent, offset);
+    return true;
+  }
+  Correlation line{};
+  line.type = type;
+  line.axis_count = 1;
+  line.axes[0] = {x_extent, element, taps, -w_stride, out_extent, element, offset};
+  line.x = x;
+  line.w = w + (taps - 1) * w_stride;
+  line.out = out;
+  return correlate(line, 1) == Status::ok;
 }
 
 }  // namespace fastconv
