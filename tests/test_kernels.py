@@ -427,7 +427,8 @@ def test_short_lines_leave_the_rest_alone():
         (list(a), b),
         (a.view(np.recarray), b),
         (laid_out(a, "unaligned"), b),
-        (np.ones(100_000), b),
+        (np.ones(1_000_000), b),
+        (np.ones(1000), np.ones(300)),
     ]
     for first, second in refused:
         assert _core.short_line(first, second, "full", road) is None

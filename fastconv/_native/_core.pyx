@@ -446,6 +446,8 @@ cdef check_starts(cnp.ndarray starts, ptrdiff_t blocks, int ndim):
 cdef void put_line(char* out, ptrdiff_t out_stride, const char* line, ptrdiff_t count,
                    ptrdiff_t unit, int add) noexcept nogil:
     cdef ptrdiff_t i, k, scalars
+    cdef float single, single_more
+    cdef double double_, double_more
     if add == 0:
         if out_stride == unit:
             memcpy(out, line, count * unit)
@@ -453,13 +455,20 @@ cdef void put_line(char* out, ptrdiff_t out_stride, const char* line, ptrdiff_t 
             for i in range(count):
                 memcpy(out + i * out_stride, line + i * unit, unit)
         return
+    # By way of registers, as neither address need be aligned.
     scalars = unit // add
     for i in range(count):
         for k in range(scalars):
             if add == 4:
-                (<float*>(out + i * out_stride))[k] += (<const float*>(line + i * unit))[k]
+                memcpy(&single, out + i * out_stride + k * add, 4)
+                memcpy(&single_more, line + i * unit + k * add, 4)
+                single += single_more
+                memcpy(out + i * out_stride + k * add, &single, 4)
             else:
-                (<double*>(out + i * out_stride))[k] += (<const double*>(line + i * unit))[k]
+                memcpy(&double_, out + i * out_stride + k * add, 8)
+                memcpy(&double_more, line + i * unit + k * add, 8)
+                double_ += double_more
+                memcpy(out + i * out_stride + k * add, &double_, 8)
 
 
 cdef void scatter_block(const BlockJob* job, int axis, const ptrdiff_t* start, char* out,
@@ -511,7 +520,7 @@ def scatter_blocks(cnp.ndarray blocks, cnp.ndarray out, cnp.ndarray starts, skip
     ValueError
         If the arrays do not fit each other.
     TypeError
-        If `add` does not know the dtype, or `out` is not aligned.
+        If `add` does not know the dtype.
     """
     cdef GatherAxis[64] axes
     cdef ptrdiff_t[64] skips
@@ -525,8 +534,6 @@ def scatter_blocks(cnp.ndarray blocks, cnp.ndarray out, cnp.ndarray starts, skip
     check_starts(starts, cnp.PyArray_DIM(blocks, 0), ndim)
     job.add = 0
     if add:
-        if not cnp.PyArray_ISALIGNED(out):
-            raise TypeError("no kernel adds blocks to an array that is not aligned")
         if kind == cnp.NPY_FLOAT or kind == cnp.NPY_CFLOAT:
             job.add = 4
         elif kind == cnp.NPY_DOUBLE or kind == cnp.NPY_CDOUBLE:
