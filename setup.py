@@ -97,7 +97,10 @@ core = Extension(
     "fastconv._native._core",
     sources=[
         str(NATIVE / name)
-        for name in ("_core.pyx", "boundary.cpp", "direct.cpp", "dispatch.cpp", "threads.cpp")
+        for name in (
+            *("_core.pyx", "boundary.cpp", "direct.cpp", "dispatch.cpp", "linefft.cpp"),
+            *("scratch.cpp", "threads.cpp"),
+        )
     ],
     depends=[*HEADERS, str(KERNELS)],
     include_dirs=[str(NATIVE), numpy.get_include()],

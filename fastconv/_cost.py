@@ -30,6 +30,18 @@ _FFT_RATE_IN_CACHE = {4: 9e9, 8: 5e9, 16: 0.2e9}
 _FFT_RATE_IN_MEMORY = {4: 3.5e9, 8: 2.2e9, 16: 0.15e9}
 FFT_CACHE_BYTES = 512 << 10
 
+# Flops per second and core of transforms in lanes (the same count, with all copies around them), by
+# the bytes of a scalar; and what is left of it where two planes leave L2, and L3's share of a core.
+_LANE_FFT_RATES = {
+    "avx512": {4: 58e9, 8: 28e9},
+    "avx2": {4: 43e9, 8: 19e9},
+    "baseline": {4: 24e9, 8: 11e9},
+}
+_LANE_FFT_RATES["neon"] = _LANE_FFT_RATES["baseline"]
+_LANE_FFT_LEVELS = ((1 << 20, 1.0), (4 << 20, 0.75), (8 << 20, 0.6))
+_LANE_FFT_BEYOND = 0.35
+TILE_CALL_SECONDS = 12e-6
+
 # Bytes per second and core from memory, read or written.
 MEMORY_RATE = 12e9
 # Python and planning, then one direct call; one FFT call with its kernel's transform set up.
@@ -62,6 +74,15 @@ def fft_rate(dtype: np.dtype[Any], transform_bytes: int) -> float:
     scalar = dtype.itemsize // (2 if dtype.kind == "c" else 1)
     in_cache = transform_bytes <= FFT_CACHE_BYTES
     return (_FFT_RATE_IN_CACHE if in_cache else _FFT_RATE_IN_MEMORY)[scalar if scalar < 16 else 16]
+
+
+def lane_fft_rate(scalar: int, plane_bytes: int) -> float:
+    """Flops per second and core of transforms in lanes whose two planes take these bytes."""
+    rate = _LANE_FFT_RATES[_core.isa_used()][scalar]
+    for size, share in _LANE_FFT_LEVELS:
+        if plane_bytes <= size:
+            return rate * share
+    return rate * _LANE_FFT_BEYOND
 
 
 def threads_for(serial_seconds: float, threads: int) -> int:

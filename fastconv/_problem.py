@@ -34,6 +34,7 @@ class Reason(enum.StrEnum):
 
     DTYPE = "no kernel for this dtype"
     EMPTY = "nothing to compute"
+    NOT_A_LINE = "takes one convolved axis, with one kernel for all lines"
     SCRATCH = "the kernel is too large for the scratch of a tile"
     INEXACT = "rounding errors could reach half a unit"
     UNKNOWN_RANGE = "exact only for integers in a known range"

@@ -81,7 +81,8 @@ def test_random_problems(method, seed):
             warnings.simplefilter("error")
             solve(problem, method, laid_out(x, layouts[0]), laid_out(w, layouts[1]), out)
         check(problem, method, x, w, out)
-    assert solved > CHUNK // 4
+    # tilefft is for lines, which are a few of these; test_tilefft.py has more of them.
+    assert solved > (CHUNK // 25 if method == "tilefft" else CHUNK // 4)
 
 
 def check(problem, method, x, w, out):
@@ -89,7 +90,7 @@ def check(problem, method, x, w, out):
     expected = correlate_reference(x, w, *rest)
     if problem.dtype.kind not in "fc":
         bound = 0
-    elif method == "fft":
+    elif method in ("fft", "tilefft"):
         repeats = sum(problem.out) // max(min(problem.x), 1) + 2
         filled = np.append(x, np.full(max(sum(problem.out), 1), problem.fill, problem.dtype))
         bound = fft_bound(filled, w, problem.dtype, repeats)

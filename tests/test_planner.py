@@ -24,7 +24,7 @@ CALLS = {
     "convolve2d": (fastconv.convolve2d, ((40, 50), (3, 5)), {"boundary": "symm"}),
     "correlate2d": (fastconv.correlate2d, ((40, 50), (3, 5)), {"boundary": "wrap", "mode": "same"}),
 }
-METHODS = ("direct", "fft", "reference")
+METHODS = ("direct", "tilefft", "fft", "reference")
 LONG = (Spec(1_000_000, "float32"), Spec(100_000, "float32"))
 SHORT = (Spec(1_000_000, "float32"), Spec(5, "float32"))
 
@@ -182,7 +182,8 @@ def test_plan_gives_the_functions_own_result(call, dtype, rng):
 @pytest.mark.parametrize("method", METHODS)
 def test_forced_plans(method, rng):
     for func, kind in ((fastconv.convolve, "convolve"), (fastconv.correlate, "correlate")):
-        a, b = random_array(rng, (40, 50), "f"), random_array(rng, (3, 4), "f")
+        shapes = ((400,), (9,)) if method == "tilefft" else ((40, 50), (3, 4))
+        a, b = (random_array(rng, s, "f") for s in shapes)
         plan = fastconv.plan(func, a, b, method=method, mode="same")
         assert plan.method == method
         expected = signal_reference(kind, a, b, "same")

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastconv._methods import direct, fft, reference
+from fastconv._methods import direct, fft, reference, tilefft
 from fastconv._problem import Estimate, Problem, Reason
 
 
@@ -41,6 +41,6 @@ class Method(Protocol):
         """Return what solves it."""
 
 
-METHODS: tuple[Method, ...] = (direct, fft, reference)
+METHODS: tuple[Method, ...] = (direct, tilefft, fft, reference)
 
 __all__ = ["METHODS", "Method", "Runner"]

@@ -288,7 +288,7 @@ class Runner:
             for number, (starts, spectrum) in enumerate(parts):
                 found |= self._run_part(x[at], spectrum, starts, out[at], number > 0, threads)
         if found or kernel.nonfinite:
-            _nonfinite.mend(_solve_indicators(threads), problem, x, kernel.w, out)
+            _nonfinite.mend(solve_finite(threads), problem, x, kernel.w, out)
 
     def _run_part(
         self,
@@ -360,9 +360,11 @@ class Runner:
             yield np.ascontiguousarray(starts), np.ascontiguousarray(starts + shifts)
 
 
-def _solve_indicators(threads: int) -> _nonfinite.Solve:
+def solve_finite(threads: int) -> _nonfinite.Solve:
+    """Return what solves finite problems for `_nonfinite.mend`."""
+
     def solve(problem: Problem, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
-        if reject(problem) is Reason.WORKSPACE:
+        if choose_layout(problem) is None:
             raise MemoryError("no room to find where NaN and Inf reach")
         runner = build(problem)
         runner(x, runner.prepare(w), out, threads)

@@ -19,6 +19,19 @@ def correlate(
     threads: int = 1,
 ) -> None: ...
 def short_line(in1: object, in2: object, mode: object, rules: int) -> np.ndarray | None: ...
+def line_fft_lanes(dtype: np.dtype[Any]) -> int: ...
+def line_fft_spectrum(w: np.ndarray, points: int) -> np.ndarray: ...
+def line_fft_correlate(
+    x: np.ndarray,
+    spectrum: np.ndarray,
+    taps: int,
+    out: np.ndarray,
+    offset: Sequence[int],
+    skip: int,
+    boundary: int = 0,
+    fill: np.ndarray | None = None,
+    threads: int = 1,
+) -> int: ...
 def gather(
     x: np.ndarray,
     out: np.ndarray,

@@ -58,6 +58,17 @@ cdef extern from "direct.hpp" namespace "fastconv" nogil:
         ElementType type, const char* x, ptrdiff_t x_extent, const char* w, ptrdiff_t taps,
         ptrdiff_t w_stride, char* out, ptrdiff_t out_extent, ptrdiff_t offset)
 
+cdef extern from "linefft.hpp" namespace "fastconv" nogil:
+    ctypedef struct LineFft:
+        ElementType type
+        ptrdiff_t points, skip
+    int c_line_fft_lanes "fastconv::line_fft_lanes"(ElementType type)
+    Status c_line_fft_spectrum "fastconv::line_fft_spectrum"(
+        const LineFft& fft, const char* w, ptrdiff_t taps, void* spectrum)
+    Status c_line_fft_correlate "fastconv::line_fft_correlate"(
+        const LineFft& fft, const Correlation& correlation, const void* spectrum, int threads,
+        ptrdiff_t* nonfinite)
+
 cdef extern from "threads.hpp" namespace "fastconv" nogil:
     ctypedef void (*RangeFunction)(void*, ptrdiff_t, ptrdiff_t, int) noexcept nogil
     void parallel_for(ptrdiff_t items, int threads, RangeFunction body, void* context)
@@ -127,6 +138,29 @@ def has_kernel(dtype):
 
 # --- direct correlation ---------------------------------------------------------------------------
 
+cdef void fill_axes(Correlation* job, cnp.ndarray x, cnp.ndarray out, offset) except *:
+    # Everything but the kernel.
+    cdef CorrelationAxis* axis
+    cdef int i, ndim = cnp.PyArray_NDIM(x)
+    if (cnp.PyArray_NDIM(out) != ndim or len(offset) != ndim or ndim > MAX_AXES):
+        raise ValueError("x, w, out and offset must have one dimensionality")
+    job.type = element_type_of(x)
+    job.axis_count = ndim
+    for i in range(ndim):
+        axis = &job.axes[i]
+        axis.x_extent = cnp.PyArray_DIM(x, i)
+        axis.x_stride = cnp.PyArray_STRIDE(x, i)
+        axis.taps = 1
+        axis.w_stride = 0
+        axis.out_extent = cnp.PyArray_DIM(out, i)
+        axis.out_stride = cnp.PyArray_STRIDE(out, i)
+        axis.offset = offset[i]
+    job.x = <const char*>cnp.PyArray_DATA(x)
+    job.w = NULL
+    job.out = <char*>cnp.PyArray_DATA(out)
+    job.fill = NULL
+
+
 def correlate(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, int boundary=0,
               cnp.ndarray fill=None, int threads=1):
     """
@@ -156,33 +190,21 @@ def correlate(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, int boundar
         If no kernel knows the dtype.
     """
     cdef Correlation job
-    cdef CorrelationAxis* axis
     cdef int i, ndim = cnp.PyArray_NDIM(x)
     cdef Status status
-    if (cnp.PyArray_NDIM(w) != ndim or cnp.PyArray_NDIM(out) != ndim or len(offset) != ndim
-            or ndim > MAX_AXES):
+    fill_axes(&job, x, out, offset)
+    if cnp.PyArray_NDIM(w) != ndim:
         raise ValueError("x, w, out and offset must have one dimensionality")
     if x.size == 0 or w.size == 0 or out.size == 0:
         raise ValueError("x, w and out must not be empty")
-    job.type = element_type_of(x)
     if job.type == ELEMENT_TYPES or element_type_of(w) != job.type or (
             element_type_of(out) != job.type):
         raise TypeError(f"no direct kernel for x {x.dtype}, w {w.dtype} and out {out.dtype}")
-    job.axis_count = ndim
     for i in range(ndim):
-        axis = &job.axes[i]
-        axis.x_extent = cnp.PyArray_DIM(x, i)
-        axis.x_stride = cnp.PyArray_STRIDE(x, i)
-        axis.taps = cnp.PyArray_DIM(w, i)
-        axis.w_stride = cnp.PyArray_STRIDE(w, i)
-        axis.out_extent = cnp.PyArray_DIM(out, i)
-        axis.out_stride = cnp.PyArray_STRIDE(out, i)
-        axis.offset = offset[i]
-    job.x = <const char*>cnp.PyArray_DATA(x)
+        job.axes[i].taps = cnp.PyArray_DIM(w, i)
+        job.axes[i].w_stride = cnp.PyArray_STRIDE(w, i)
     job.w = <const char*>cnp.PyArray_DATA(w)
-    job.out = <char*>cnp.PyArray_DATA(out)
     job.boundary = <Boundary>boundary
-    job.fill = NULL
     if fill is not None:
         job.fill = <const char*>cnp.PyArray_DATA(fill)
     with nogil:
@@ -193,6 +215,123 @@ def correlate(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, int boundar
         raise TypeError(f"no direct kernel for {x.dtype}")
     if status == Status.workspace:
         raise ValueError("the kernel is too large for the scratch of the direct kernels")
+
+
+# --- overlap-save along a line, in lanes ----------------------------------------------------------
+
+def line_fft_lanes(dtype):
+    """Blocks of a dtype that are transformed side by side; 0 where there is no kernel."""
+    cdef int number = dtype.num
+    if not 0 <= number < 64:
+        return 0
+    return c_line_fft_lanes(element_types[number])
+
+
+def line_fft_spectrum(cnp.ndarray w, ptrdiff_t points):
+    """
+    Transform the taps of a line for `line_fft_correlate`.
+
+    Parameters
+    ----------
+    w : ndarray
+        1-D, contiguous, at most `points` taps; float32, float64, complex64 or complex128.
+    points : int
+        Length of the transforms: a power of two, at least 64.
+
+    Returns
+    -------
+    ndarray
+        The spectrum, in the transforms' own order, of the complex dtype of w's precision.
+    """
+    cdef LineFft fft
+    cdef cnp.ndarray spectrum
+    cdef cnp.npy_intp extent = points
+    cdef Status status
+    fft.type = element_type_of(w)
+    fft.points = points
+    fft.skip = 0
+    if c_line_fft_lanes(fft.type) == 0:
+        raise TypeError(f"no kernel transforms {w.dtype}")
+    if (cnp.PyArray_NDIM(w) != 1 or not cnp.PyArray_ISCARRAY_RO(w) or points < 64
+            or points & (points - 1) or not 0 < w.size <= points):
+        raise ValueError("w must be a contiguous line no longer than points, a power of two")
+    single = fft.type == FLOAT32 or fft.type == COMPLEX64
+    spectrum = <cnp.ndarray>cnp.PyArray_SimpleNew(
+        1, &extent, cnp.NPY_CFLOAT if single else cnp.NPY_CDOUBLE)
+    cdef const char* taps = <const char*>cnp.PyArray_DATA(w)
+    cdef void* target = cnp.PyArray_DATA(spectrum)
+    cdef ptrdiff_t count = w.size
+    with nogil:
+        status = c_line_fft_spectrum(fft, taps, count, target)
+    if status != Status.ok:
+        raise MemoryError("no memory for a transform")
+    return spectrum
+
+
+def line_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.ndarray out, offset,
+                       ptrdiff_t skip, int boundary=0, cnp.ndarray fill=None, int threads=1):
+    """
+    Correlate along the last axis by overlap-save, with a kernel from `line_fft_spectrum`.
+
+    Parameters
+    ----------
+    x, out : ndarray
+        Arrays of one dtype, native byte order and one dimensionality, with any strides; none
+        empty, none overlapping. Along all axes but the last they are as long as each other.
+    spectrum : ndarray
+        The kernel's spectrum; its length is that of the transforms.
+    taps : int
+        Taps of the kernel.
+    out : ndarray
+        Changed in place.
+    offset : sequence of int
+        One index an axis; 0 but for the last.
+    skip : int
+        Outputs of a block that are thrown away: a multiple of the lanes, at least taps - 1.
+    boundary, fill, threads
+        As for `correlate`.
+
+    Returns
+    -------
+    int
+        How many NaN and Inf were met; they counted as zero.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other.
+    """
+    cdef Correlation job
+    cdef LineFft fft
+    cdef ptrdiff_t nonfinite = 0
+    cdef int i, last = cnp.PyArray_NDIM(x) - 1
+    cdef Status status
+    cdef const void* h = cnp.PyArray_DATA(spectrum)
+    fill_axes(&job, x, out, offset)
+    fft.type = job.type
+    fft.points = spectrum.size
+    fft.skip = skip
+    lanes = c_line_fft_lanes(fft.type)
+    if lanes == 0 or element_type_of(out) != job.type:
+        raise TypeError(f"no kernel transforms x {x.dtype} to out {out.dtype}")
+    single = fft.type == FLOAT32 or fft.type == COMPLEX64
+    if (x.size == 0 or out.size == 0 or last < 0 or taps < 1 or skip < taps - 1 or skip % lanes
+            or skip >= spectrum.size or not cnp.PyArray_ISCARRAY_RO(spectrum)
+            or cnp.PyArray_TYPE(spectrum) != (cnp.NPY_CFLOAT if single else cnp.NPY_CDOUBLE)
+            or fft.points < 64 or fft.points & (fft.points - 1)):
+        raise ValueError("x, out, spectrum, taps and skip do not fit each other")
+    for i in range(last):
+        if job.axes[i].offset != 0 or job.axes[i].x_extent != job.axes[i].out_extent:
+            raise ValueError("axes but the last must be batches")
+    job.axes[last].taps = taps
+    job.boundary = <Boundary>boundary
+    if fill is not None:
+        job.fill = <const char*>cnp.PyArray_DATA(fill)
+    with nogil:
+        status = c_line_fft_correlate(fft, job, h, threads, &nonfinite)
+    if status != Status.ok:
+        raise MemoryError("no memory for the scratch of the transforms")
+    return nonfinite
 
 
 # Multiply-adds and taps up to which a line takes the fast road: about 10 µs of work, for which no

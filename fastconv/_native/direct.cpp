@@ -17,6 +17,7 @@
 #include <string.h>
 
 #include "dispatch.hpp"
+#include "scratch.hpp"
 #include "threads.hpp"
 
 namespace fastconv {
@@ -473,10 +474,10 @@ Status correlate(const Correlation& correlation, int threads) {
   if (status != Status::ok) return status;
   threads = int(min(threads, job.items()));
   Region region = {&job, nullptr, round_up(job.scratch_bytes(), cache_line)};
-  region.scratch = static_cast<char*>(calloc(size_t(threads), size_t(region.scratch_stride)));
+  region.scratch = take_scratch(threads * region.scratch_stride);
   if (!region.scratch) return Status::no_memory;
   parallel_for(job.items(), threads, run_region, &region);
-  free(region.scratch);
+  give_scratch_back(region.scratch);
   return Status::ok;
 }
 

@@ -75,10 +75,34 @@ struct SpectrumSet {
   ptrdiff_t (*zero_nonfinite_f64)(double* a, ptrdiff_t count);
 };
 
+// One stage of a transform: sub-blocks of `points` points, split `radix` ways (4 or 8).
+struct LaneStage {
+  int radix;
+  ptrdiff_t points;
+  const void* twiddles;  // W^(j·k) as (re, im) for j < points / radix, k = 1 … radix - 1
+};
+
+// Transforms of many blocks side by side, one in each lane: see lanefft.hpp. Planes are aligned to
+// the vector and hold plane[point][lane]; lines are the blocks as they lie in memory.
+struct LaneSet {
+  int lanes;
+  int scalar_bytes;
+  void (*forward)(const LaneStage* stages, int count, void* re, void* im);
+  void (*inverse)(const LaneStage* stages, int count, void* re, void* im);
+  void (*multiply)(const void* spectrum, ptrdiff_t points, void* re, void* im);
+  void (*load_real)(const char* const* lines, ptrdiff_t points, void* plane);
+  void (*store_real)(const void* plane, ptrdiff_t first, ptrdiff_t points, char* const* lines);
+  void (*load_complex)(const char* const* lines, ptrdiff_t points, void* re, void* im);
+  void (*store_complex)(const void* re, const void* im, ptrdiff_t first, ptrdiff_t points,
+                        char* const* lines);
+};
+
 struct Level {
   const char* name;
   TileSet tiles[ELEMENT_TYPES];
   SpectrumSet spectrum;
+  LaneSet lanes_f32;
+  LaneSet lanes_f64;
 };
 
 }  // namespace fastconv

@@ -5,6 +5,7 @@
 
 #include "tile.hpp"
 
+#include "lanefft.hpp"
 #include "spectrum.hpp"
 
 namespace fastconv {
@@ -30,6 +31,8 @@ const Level FASTCONV_TABLE(FASTCONV_LEVEL) = {
     },
     {multiply_spectrum<float>, multiply_spectrum<double>, zero_nonfinite<float>,
      zero_nonfinite<double>},
+    lane_set<float>(),
+    lane_set<double>(),
 };
 
 }  // namespace fastconv
