@@ -8,6 +8,7 @@ EPYC (Zen 4, 3.65 GHz, 117 GF/s of float32 FMA a core at AVX-512 and at AVX2), g
 from __future__ import annotations
 
 import functools
+import os
 from typing import Any
 
 import numpy as np
@@ -47,9 +48,13 @@ MEMORY_RATE = 12e9
 # Python and planning, then one direct call; one FFT call with its kernel's transform set up.
 CALL_SECONDS = 4e-6
 FFT_CALL_SECONDS = 60e-6
-# Per tap, for a pass of plain NumPy over the output.
-REFERENCE_CALL_SECONDS = 3e-6
+# Plain NumPy: a call, and on top of it each tap's pass over the output.
+REFERENCE_CALL_SECONDS = 40e-6
+REFERENCE_TAP_SECONDS = 12e-6
 REFERENCE_RATE = 0.5e9
+# Cores that a choice counts on, whatever the number of threads of a call: results are the same bits
+# for any number of threads, so choices may not depend on it.
+CORES = os.cpu_count() or 1
 # Serial work for which a second thread pays: fork and join take 1 µs hot and 16 µs cold.
 THREAD_SECONDS = 30e-6
 # How much of two or more cores is left when they share memory and a power budget.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import re
 import sys
@@ -13,12 +14,14 @@ import numpy as np
 
 from fastconv import _planner
 from fastconv._planner import Candidate, Choice
-from fastconv._problem import Problem, Spec
+from fastconv._problem import Boundary, Problem, Spec
 from fastconv._threads import get_num_threads
 
 Array = np.ndarray | Spec
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+# NumPy's own limit, less the axes that methods put before those of the arrays.
+_MOST_AXES = 62
 # Multiply-adds from which it pays to look at integers' values: the FFT needs their range.
 _RANGE_MACS = 1 << 27
 
@@ -73,6 +76,9 @@ class Call:
 
     def solve(self, out: np.ndarray | None = None) -> np.ndarray:
         """Compute the result into `out`, or into a new array."""
+        for array in self.arrays:
+            if isinstance(array, Spec):
+                raise TypeError(f"{array} holds no numbers: a Spec is for plan and explain")
         choice = self.choose()
         w = self.w.view(self.arrays, self.problem.axes)
         return self.run(choice, choice.prepare(w), out)
@@ -101,9 +107,11 @@ def _with_range(call: Call) -> Problem:
     problem = call.problem
     if problem.dtype.kind not in "iu" or problem.macs < _RANGE_MACS or problem.empty:
         return problem
-    most = [_magnitude(call.arrays[role.argument]) for role in (call.x, call.w)]
     # Rounded up to powers of two, so that choices are found again for other values.
-    return replace(problem, magnitude=(most[0], most[1]))
+    x, w = (_magnitude(call.arrays[role.argument]) for role in (call.x, call.w))
+    if problem.boundary is Boundary.CONSTANT:
+        x = max(x, float(abs(problem.fill)))
+    return replace(problem, magnitude=(x, w))
 
 
 def _magnitude(a: Array) -> float:
@@ -117,12 +125,63 @@ def _magnitude(a: Array) -> float:
 
 def as_array(argument: Any, name: str) -> Any:
     """Return an argument as a plain array, or the Spec that it is."""
-    if isinstance(argument, Spec):
-        return argument
-    array = np.asarray(argument)
+    array = argument if isinstance(argument, Spec) else np.asarray(argument)
     if array.dtype.kind in "USVM":
         raise ValueError(f"{name} must hold numbers, not {array.dtype}")
+    if array.ndim > _MOST_AXES:
+        raise ValueError(f"{name} has {array.ndim} axes; at most {_MOST_AXES} can be convolved")
     return array
+
+
+def lower_pair(
+    in1: Any,
+    in2: Any,
+    spans: dict[int, tuple[int, int]],
+    *,
+    correlate: bool,
+    swap: bool,
+    dtype: np.dtype[Any],
+    compute: np.dtype[Any],
+    boundary: Boundary = Boundary.ZERO,
+    fill: complex = 0,
+    method: str = _planner.AUTO,
+) -> Call:
+    """
+    Lower a convolution or correlation of two arrays of one dimensionality.
+
+    Convolution is correlation with the kernel flipped, correlation is convolution with the second
+    array flipped and conjugated, and convolution commutes: so either array may be the data, and
+    only who is flipped changes.
+
+    Parameters
+    ----------
+    in1, in2 : ndarray or Spec
+        The arguments.
+    spans : dict
+        For each axis that is convolved along: the outputs, and where in the full convolution the
+        first of them stands.
+    correlate : bool
+        Correlation instead of convolution.
+    swap : bool
+        Take `in2` as the data.
+    dtype, compute : dtype
+        Of the result, and of the computation.
+    boundary, fill, method
+        As in Problem and Call.
+    """
+    x, w = (in2.shape, in1.shape) if swap else (in1.shape, in2.shape)
+    out = tuple(spans[a][0] if a in spans else n for a, n in enumerate(x))
+    offset = tuple(spans[a][1] - (w[a] - 1) if a in spans else 0 for a in range(len(x)))
+    if math.prod(out) * max(dtype.itemsize, 1) > sys.maxsize:
+        raise ValueError(f"the result's shape {out} is past the address space")
+    problem = Problem(x, w, out, tuple(sorted(spans)), offset, compute, boundary, fill)
+    if not correlate:
+        roles = Operand(int(swap)), Operand(int(not swap), flip=True)
+    elif swap:
+        roles = Operand(1, flip=True, conjugate=True), Operand(0, flip=True)
+    else:
+        roles = Operand(0), Operand(1, conjugate=True)
+    return Call((in1, in2), problem, *roles, dtype, method)
 
 
 def check_out(out: Any, call: Call) -> None:
@@ -147,17 +206,15 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
         return True  # undecided in reasonable time
 
 
-def check_size(shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-    """Refuse a result that no address space holds."""
-    if math.prod(shape) * max(dtype.itemsize, 1) > sys.maxsize:
-        raise ValueError(f"the result's shape {shape} is past the address space")
-
-
 def _lower(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
     lower = getattr(func, "__lower__", None)
     if lower is None:
-        raise TypeError(f"func must be a convolution function of fastconv, not {func!r}")
+        raise TypeError(
+            f"func must be one of fastconv's functions that are one convolution, not {func!r}"
+        )
     call: Call = lower(*args, **kwargs)
+    if not call.problem.out and not call.problem.x:
+        raise ValueError("arrays without axes are multiplied: there is nothing to plan")
     return call
 
 
@@ -266,11 +323,6 @@ class Plan:
     """
     A call that is ready to run for any data of one shape and dtype; made by `plan`.
 
-    Parameters
-    ----------
-    call : Call
-        The lowered call.
-
     Attributes
     ----------
     problem : Problem
@@ -291,7 +343,7 @@ class Plan:
         self._choice = self._call.choose()
         # The data to come may play the kernel's role (the longer array is the data): then there
         # is nothing to prepare.
-        self._held = replace(call, arrays=(call.arrays[0], *(np.array(a) for a in held)))
+        self._held = replace(call, arrays=(coming, *(np.array(a) for a in held)))
         self._kernel = None
         if call.w.argument != 0:
             self._kernel = self._choice.prepare(call.w.view(self._held.arrays, call.problem.axes))
@@ -358,7 +410,8 @@ def plan(func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: A
     """
     Plan a call once, to run it for many arrays of one shape.
 
-    The kernel is held: checked, converted and (for the FFT) transformed once.
+    The kernel is held: checked, converted and (for an FFT) transformed once, unless data of
+    another dtype than the result's is so large that it is converted piece by piece.
 
     Parameters
     ----------
@@ -380,7 +433,7 @@ def plan(func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: A
     Raises
     ------
     TypeError
-        If `func` is none of fastconv's functions, or a held array is a Spec.
+        If `func` is none of fastconv's functions, a held array is a Spec, or `out` is given.
     ValueError
         As the call itself would; or if the method must refuse, with its reason.
 
@@ -392,7 +445,8 @@ def plan(func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: A
     >>> smooth([0.0, 0.0, 3.0, 3.0, 0.0, 0.0]).round(6)
     array([0., 1., 2., 2., 1., 0.])
     """
-    call = _lower(func, args, kwargs)
-    if method != _planner.AUTO:
-        call = replace(call, method=method)
-    return Plan(call)
+    if kwargs.get("out") is not None:
+        raise TypeError("out is given to the plan's calls, not to plan")
+    if "method" in inspect.signature(func).parameters:
+        return Plan(_lower(func, args, {**kwargs, "method": method}))
+    return Plan(replace(_lower(func, args, kwargs), method=method))

@@ -64,33 +64,37 @@ class Choice:
         if _is_native(x, dtype) and _is_native(out, dtype) and out.flags.aligned:
             self.runner(x, kernel.state, out, threads)
             return
-        if problem.traffic <= _CONVERSION_BYTES or problem.empty or not problem.axes:
+        # Objects are converted at once: their references must not be copied as bytes.
+        whole = problem.traffic <= _CONVERSION_BYTES or x.dtype.hasobject
+        if whole or problem.empty or not problem.axes:
             result = np.empty(out.shape, dtype)
             self.runner(native(x, dtype), kernel.state, result, threads)
             store(result, out)
             return
-        for region, part in _slabs(problem):
-            self._run_slab(x, kernel.w, out[region], part, threads)
+        # The runners of the slabs' problems, which are all one but for the ends.
+        prepared: dict[Problem, tuple[Runner, Any]] = {}
+        for region in _slabs(problem):
+            part, data = self._slab(x, region, threads)
+            if part not in prepared:
+                runner = choose(part, self.method, threads).runner
+                prepared[part] = runner, runner.prepare(kernel.w)
+            runner, state = prepared[part]
+            result = np.empty(part.out, dtype)
+            runner(data, state, result, threads)
+            store(result, out[region])
 
-    def _run_slab(
-        self, x: np.ndarray, w: np.ndarray, out: np.ndarray, part: Problem, threads: int
-    ) -> None:
-        """Convert the data that one slab of outputs reads, and solve for that slab."""
+    def _slab(
+        self, x: np.ndarray, region: tuple[slice, ...], threads: int
+    ) -> tuple[Problem, np.ndarray]:
+        """Convert the data that a region of the outputs reads, and state the problem between."""
+        window, part = self.problem.part(region)
+        if part.boundary in (Boundary.ZERO, Boundary.CONSTANT):
+            return part, native(x[window], part.dtype)
         extents = tuple(n + part.w[a] - 1 if a in part.axes else n for a, n in enumerate(part.out))
-        window = np.empty(extents, x.dtype.newbyteorder("="))
-        fill = None
-        if part.boundary is Boundary.CONSTANT:
-            fill = np.array([part.fill]).astype(window.dtype)
-        if not x.dtype.isnative:
-            x = x.astype(window.dtype)
-        _core.gather(x, window, part.offset, part.boundary, fill, threads)
-        inside = replace(
-            part, x=extents, offset=(0,) * len(extents), boundary=Boundary.ZERO, fill=0
-        )
-        runner = choose(inside, self.method, threads).runner
-        result = np.empty(part.out, part.dtype)
-        runner(native(window, part.dtype), runner.prepare(w), result, threads)
-        store(result, out)
+        extended = np.empty(extents, x.dtype)
+        _core.gather(x[window], extended, part.offset, part.boundary, None, threads)
+        inside = replace(part, x=extents, offset=(0,) * len(extents), boundary=Boundary.ZERO)
+        return inside, native(extended, part.dtype)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +126,7 @@ def store(result: np.ndarray, out: np.ndarray) -> None:
     out[...] = result.astype(out.dtype)
 
 
-def _slabs(problem: Problem) -> Iterator[tuple[tuple[slice, ...], Problem]]:
+def _slabs(problem: Problem) -> Iterator[tuple[slice, ...]]:
     """Cut the outputs along their longest axis."""
     longest = max(problem.axes, key=lambda a: problem.out[a])
     bytes_per_index = problem.traffic // problem.out[longest]
@@ -131,18 +135,8 @@ def _slabs(problem: Problem) -> Iterator[tuple[tuple[slice, ...], Problem]]:
     step = max(step, problem.w[longest])
     for first in range(0, problem.out[longest], step):
         last = min(first + step, problem.out[longest])
-        region = tuple(
-            slice(first, last) if a == longest else slice(None) for a in range(len(problem.out))
-        )
-        yield (
-            region,
-            replace(
-                problem,
-                out=tuple(last - first if a == longest else n for a, n in enumerate(problem.out)),
-                offset=tuple(
-                    o + first if a == longest else o for a, o in enumerate(problem.offset)
-                ),
-            ),
+        yield tuple(
+            slice(first, last) if a == longest else slice(0, n) for a, n in enumerate(problem.out)
         )
 
 
@@ -169,16 +163,15 @@ def choose(problem: Problem, method: str = AUTO, threads: int = 1) -> Choice:
     ValueError
         If the method does not exist or must refuse, with its reason.
     """
+    if not isinstance(method, str):
+        raise ValueError(_unknown(method))
     return _choose(problem, method, threads)
 
 
 @functools.lru_cache(maxsize=CACHE_SIZE)
 def _choose(problem: Problem, method: str, threads: int) -> Choice:
     if method not in (AUTO, *names()):
-        raise ValueError(
-            f"Acceptable method flags are {', '.join(map(repr, (AUTO, *names())))}; "
-            f"got method={method!r}"
-        )
+        raise ValueError(_unknown(method))
     standings = [_standing(m, problem, threads) for m in METHODS]
     by_name = {s.name: s for s in standings}
     fastest = _fastest(problem)
@@ -193,6 +186,11 @@ def _choose(problem: Problem, method: str, threads: int) -> Choice:
     candidates = tuple(_explained(s, f"{why}, " if s.name == name else "") for s in standings)
     chosen = next(m for m in METHODS if name == m.NAME)
     return Choice(problem, name, candidates, chosen.build(problem))
+
+
+def _unknown(method: object) -> str:
+    flags = ", ".join(map(repr, (AUTO, *names())))
+    return f"Acceptable method flags are {flags}; got method={method!r}"
 
 
 def _explained(standing: Candidate, why: str) -> Candidate:

@@ -6,7 +6,7 @@ import enum
 import itertools
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -154,6 +154,40 @@ class Problem:
     def varying(self) -> Shape:
         """Axes along which each index has a kernel of its own."""
         return tuple(a for a in range(len(self.x)) if a not in self.axes and self.w[a] > 1)
+
+    def part(self, region: tuple[slice, ...]) -> tuple[tuple[slice, ...], Problem]:
+        """
+        Return the part of the data that a region of the outputs reads, and the problem between.
+
+        Beyond a fixed value at the edges nothing else is read; other boundaries read all the data.
+        """
+        fixed = self.boundary in (Boundary.ZERO, Boundary.CONSTANT)
+        window: list[slice] = []
+        offset: list[int] = []
+        for a, outputs in enumerate(region):
+            first = self.offset[a] + outputs.start
+            if a not in self.axes:
+                window.append(outputs)
+                offset.append(0)
+            elif fixed and self.x[a]:
+                # At least one element, so that no array is empty.
+                low = min(max(first, 0), self.x[a] - 1)
+                high = self.offset[a] + outputs.stop + self.w[a] - 1
+                window.append(slice(low, min(max(high, low + 1), self.x[a])))
+                offset.append(first - low)
+            else:
+                window.append(slice(0, self.x[a]))
+                offset.append(first)
+        return tuple(window), replace(
+            self,
+            x=tuple(s.stop - s.start for s in window),
+            w=tuple(
+                n if a in self.axes or n == 1 else s.stop - s.start
+                for a, (n, s) in enumerate(zip(self.w, region, strict=True))
+            ),
+            out=tuple(s.stop - s.start for s in region),
+            offset=tuple(offset),
+        )
 
     def kernels(self) -> Iterator[tuple[slice, ...]]:
         """Slices of every array, for each index that has a kernel of its own."""

@@ -12,8 +12,8 @@ from fastconv._native._core import (
     SHORT_NUMPY_CORRELATE,
     short_line,
 )
-from fastconv._plan import Call, Operand, as_array, check_size, lowered_by
-from fastconv._problem import Problem, Spec
+from fastconv._plan import Call, as_array, lower_pair, lowered_by
+from fastconv._problem import Spec
 
 __all__ = ["convolve", "correlate"]
 
@@ -47,30 +47,19 @@ def _check_line(a: Any, name: str, *, promote: bool) -> Any:
 
 def _lower_line(a: Any, v: Any, mode: str, *, correlate: bool) -> Call:
     swap = v.size > a.size
-    x, w = (v, a) if swap else (a, v)
-    n, taps = x.size, w.size
+    n, taps = max(a.size, v.size), min(a.size, v.size)
     if mode == "full":
-        out, start = n + taps - 1, 0
+        span = n + taps - 1, 0
     elif mode == "same":
-        out, start = n, (taps - 1) // 2
-        if correlate and swap:
-            # Computed for the swapped pair and reversed, so centred from the other end.
-            start = taps // 2
+        # A swapped correlation is computed the other way round and reversed.
+        span = n, taps // 2 if correlate and swap else (taps - 1) // 2
     else:
-        out, start = n - taps + 1, taps - 1
-    result = np.result_type(a.dtype, v.dtype)
-    check_size((out,), result)
-    compute = result.newbyteorder("=")
+        span = n - taps + 1, taps - 1
+    dtype = np.result_type(a.dtype, v.dtype)
+    compute = dtype.newbyteorder("=")
     if compute == np.float16:
         compute = np.dtype(np.float32)
-    problem = Problem((n,), (taps,), (out,), (0,), (start - (taps - 1),), compute)
-    if not correlate:
-        roles = Operand(int(swap)), Operand(int(not swap), flip=True)
-    elif swap:
-        roles = Operand(1, flip=True, conjugate=True), Operand(0, flip=True)
-    else:
-        roles = Operand(0), Operand(1, conjugate=True)
-    return Call((a, v), problem, *roles, result)
+    return lower_pair(a, v, {0: span}, correlate=correlate, swap=swap, dtype=dtype, compute=compute)
 
 
 def _lower_convolve(a: Any, v: Any, mode: Any = "full") -> Call:

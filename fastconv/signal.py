@@ -22,8 +22,8 @@ from fastconv._native._core import (
     SHORT_SIGNAL_CORRELATE,
     short_line,
 )
-from fastconv._plan import Call, Operand, as_array, check_out, check_size, lowered_by
-from fastconv._problem import Boundary, Problem, Spec
+from fastconv._plan import Call, as_array, check_out, lower_pair, lowered_by
+from fastconv._problem import Boundary, Spec
 
 __all__ = [
     "choose_conv_method",
@@ -64,7 +64,7 @@ def _check_axes(axes: Any, ndim: int) -> tuple[int, ...]:
     if axes is None:
         return tuple(range(ndim))
     try:
-        wanted = [operator.index(axes)] if hasattr(axes, "__index__") else axes
+        wanted = axes if isinstance(axes, Iterable) else [axes]
         numbers = [operator.index(a) for a in wanted]
     except TypeError:
         raise ValueError(f"axes must be a scalar or iterable of integers, not {axes!r}") from None
@@ -86,7 +86,7 @@ def _check_valid(n1: Iterable[int], n2: Iterable[int]) -> None:
         )
 
 
-def _output_extent(n1: int, n2: int, mode: str) -> tuple[int, int]:
+def _output_span(n1: int, n2: int, mode: str) -> tuple[int, int]:
     """Return the outputs along one axis, and the index of the first in the full convolution."""
     if mode == "full":
         return max(n1 + n2 - 1, 0), 0
@@ -106,36 +106,23 @@ def _lower(
     compute: np.dtype[Any],
     method: str,
 ) -> Call:
-    """
-    Lower a convolution or correlation of two arrays of one dimensionality.
-
-    Convolution is correlation with the kernel flipped, correlation is convolution with the second
-    array flipped and conjugated, and convolution commutes: so the larger array is always the data,
-    and only who is flipped changes.
-    """
     s1, s2 = in1.shape, in2.shape
     # An axis on which one array has a single element broadcasts, and broadcasting is convolving.
-    sliding = tuple(a for a in range(len(s1)) if a in axes or s1[a] == 1 or s2[a] == 1)
-    swap = in2.size > in1.size
-    x, w = (s2, s1) if swap else (s1, s2)
-    out, offset = [], []
-    for a in range(len(s1)):
-        if a not in sliding:
-            out.append(s1[a])
-            offset.append(0)
-            continue
-        extent, start = _output_extent(s1[a], s2[a], mode)
-        out.append(extent)
-        offset.append(start - (w[a] - 1))
-    check_size(tuple(out), result)
-    problem = Problem(x, w, tuple(out), sliding, tuple(offset), compute)
-    if not correlate:
-        roles = Operand(int(swap)), Operand(int(not swap), flip=True)
-    elif swap:
-        roles = Operand(1, flip=True, conjugate=True), Operand(0, flip=True)
-    else:
-        roles = Operand(0), Operand(1, conjugate=True)
-    return Call((in1, in2), problem, *roles, result, method)
+    spans = {
+        a: _output_span(s1[a], s2[a], mode)
+        for a in range(len(s1))
+        if a in axes or s1[a] == 1 or s2[a] == 1
+    }
+    return lower_pair(
+        in1,
+        in2,
+        spans,
+        correlate=correlate,
+        swap=in2.size > in1.size,
+        dtype=result,
+        compute=compute,
+        method=method,
+    )
 
 
 def _compute_dtype(result: np.dtype[Any], method: str) -> np.dtype[Any]:
@@ -252,7 +239,12 @@ def _product(a: np.ndarray, b: np.ndarray, out: Any) -> Any:
 
 
 def _warn_nonfinite(result: np.ndarray) -> None:
-    if result.dtype.kind in "fc" and not np.isfinite(result).all():
+    if result.dtype.kind not in "fc":
+        return
+    # NaN and Inf survive a sum, which is much faster than looking at each element.
+    with np.errstate(all="ignore"):
+        suspect = not np.isfinite(result.sum())
+    if suspect and not np.isfinite(result).all():
         warnings.warn(
             "Use of fft convolution on input with NAN or inf results in NAN or inf output. "
             "Consider using method='direct' instead.",
@@ -476,6 +468,11 @@ def fftconvolve(
     ValueError
         For an unknown mode or axis, and for shapes that do not fit.
 
+    Warns
+    -----
+    RuntimeWarning
+        If an output is NaN or Inf.
+
     Notes
     -----
     The name is SciPy's. Short kernels take the direct method where that is faster; the result is
@@ -493,7 +490,9 @@ def fftconvolve(
     a, b = as_array(in1, "in1"), as_array(in2, "in2")
     if a.ndim == b.ndim and (a.size == 0 or b.size == 0):
         return np.array([])
-    return _lower_spectral(a, b, mode, axes).solve()
+    result = _lower_spectral(a, b, mode, axes).solve()
+    _warn_nonfinite(result)
+    return result
 
 
 @lowered_by(_lower_fftconvolve)
@@ -560,35 +559,27 @@ def _lower_2d(
     result = np.result_type(in1.dtype, in2.dtype)
     rule = _BOUNDARIES[boundary]
     fill = _fill(fillvalue, result) if rule is Boundary.CONSTANT else 0
-    if rule is Boundary.CONSTANT and fill == 0:
-        rule = Boundary.ZERO
-
-    swap = mode == "valid" and any(a < b for a, b in zip(in1.shape, in2.shape, strict=True))
-    if swap and correlate:
-        # Reversed and conjugated as correlate gives it; SciPy's correlate2d forgets to conjugate.
-        roles = Operand(1, flip=True, conjugate=True), Operand(0, flip=True)
-    elif correlate:
-        roles = Operand(0), Operand(1, conjugate=True)
-    else:
-        roles = Operand(int(swap)), Operand(int(not swap), flip=True)
-    x, w = (in2.shape, in1.shape) if swap else (in1.shape, in2.shape)
-    out, offset = [], []
-    for n, taps in zip(x, w, strict=True):
-        extent, start = _output_extent(n, taps, mode)
-        out.append(extent)
+    if mode == "valid" or (rule is Boundary.CONSTANT and fill == 0):
+        rule, fill = Boundary.ZERO, 0
+    spans = {a: _output_span(in1.shape[a], in2.shape[a], mode) for a in (0, 1)}
+    if correlate and mode == "same":
         # SciPy centres an even kernel of correlate2d the other way than correlate's.
-        if correlate and mode == "same":
-            offset.append(-((taps - 1) // 2))
-        else:
-            offset.append(start - (taps - 1))
-    check_size(tuple(out), result)
-    compute = _compute_dtype(result, "auto")
-    problem = Problem(x, w, tuple(out), (0, 1), tuple(offset), compute, rule, fill)
-    return Call((in1, in2), problem, *roles, result)
+        spans = {a: (in1.shape[a], in2.shape[a] // 2) for a in (0, 1)}
+    return lower_pair(
+        in1,
+        in2,
+        spans,
+        correlate=correlate,
+        swap=rule is Boundary.ZERO and in2.size > in1.size,
+        dtype=result,
+        compute=_compute_dtype(result, "auto"),
+        boundary=rule,
+        fill=fill,
+    )
 
 
 def _fill(fillvalue: Any, dtype: np.dtype[Any]) -> complex:
-    """Check the value beyond the edge; it is cast as NumPy casts complex to the result's dtype."""
+    """Check the value beyond the edge and cast it to the result's dtype, where that can be."""
     value = np.asarray(fillvalue)
     if value.size == 0:
         raise ValueError("`fillvalue` cannot be an empty array.")
@@ -596,16 +587,19 @@ def _fill(fillvalue: Any, dtype: np.dtype[Any]) -> complex:
         raise ValueError(
             f"`fillvalue` must be scalar or an array with one element, not {fillvalue!r}"
         )
+    scalar: Any = value.reshape(())[()]
+    if dtype.kind == "O":
+        return cast(complex, scalar)
     try:
-        scalar = complex(value.reshape(())[()]) if value.dtype.kind != "O" else value.item()
-        if dtype.kind == "O":
-            return cast(complex, scalar)
-        if dtype.kind != "c" and np.iscomplexobj(scalar) and complex(scalar).imag != 0:
-            raise TypeError("imaginary part")
-        cast_value = np.array(complex(scalar) if dtype.kind == "c" else complex(scalar).real)
-        if dtype.kind in "iub" and not np.isfinite(cast_value):
-            raise TypeError("not finite")
-        return cast(complex, cast_value.astype(dtype).item())
+        if value.dtype.kind not in "biuf":
+            scalar = np.complex128(complex(scalar) if scalar is not None else np.nan)
+            if dtype.kind != "c":
+                if scalar.imag != 0:
+                    raise TypeError("it has an imaginary part")
+                scalar = scalar.real
+        if dtype.kind in "biu" and not np.isfinite(scalar):
+            raise TypeError("it is not finite")
+        return cast(complex, np.asarray(scalar).astype(dtype).item())
     except (TypeError, OverflowError) as error:
         raise ValueError(
             f"could not cast `fillvalue` directly to the output type {dtype} (it was first "
@@ -721,23 +715,20 @@ def correlate2d(
     return _lower_correlate2d(in1, in2, mode, boundary, fillvalue).solve()
 
 
-def _lower_separable(image: np.ndarray, taps: np.ndarray, axis: int) -> Call:
+def _filter_axis(image: np.ndarray, taps: np.ndarray, axis: int) -> np.ndarray:
     """Convolve along one axis of an image, reflected at its edges."""
-    w = [1, 1]
-    w[axis] = taps.size
-    offset = [0, 0]
-    offset[axis] = -(taps.size // 2)
-    kernel = taps.reshape(w)
-    problem = Problem(
-        image.shape,
-        kernel.shape,
-        image.shape,
-        (0, 1),
-        (offset[0], offset[1]),
-        image.dtype,
-        Boundary.REFLECT,
-    )
-    return Call((image, kernel), problem, Operand(0), Operand(1, flip=True), image.dtype)
+    kernel = np.expand_dims(taps, 1 - axis)
+    spans = {a: (n, (kernel.shape[a] - 1) // 2) for a, n in enumerate(image.shape)}
+    return lower_pair(
+        image,
+        kernel,
+        spans,
+        correlate=False,
+        swap=False,
+        dtype=image.dtype,
+        compute=image.dtype,
+        boundary=Boundary.REFLECT,
+    ).solve()
 
 
 def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarray:
@@ -797,8 +788,7 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarra
         raise ValueError("hrow and hcol must be odd length")
     if image.size == 0:
         return np.zeros(image.shape, compute)
-    rows = _lower_separable(image, filters[0], 1).solve()
-    return _lower_separable(rows, filters[1], 0).solve()
+    return _filter_axis(_filter_axis(image, filters[0], 1), filters[1], 0)
 
 
 def _filter(h: ArrayLike, name: str, dtype: np.dtype[Any]) -> np.ndarray:
@@ -867,9 +857,8 @@ def choose_conv_method(
         return "direct"
     if "i" in (a.dtype.kind + b.dtype.kind).replace("u", "i"):
         # Beyond this the products of an FFT in float64 do not round to the right integer.
-        most = max(abs(int(a.max())), abs(int(a.min()))) if a.dtype.kind in "iu" else 0
-        most *= max(abs(int(b.max())), abs(int(b.min()))) if b.dtype.kind in "iu" else 0
-        if most * min(a.size, b.size) > 2**52 - 1:
+        most = float(np.abs(a).max()) * float(np.abs(b).max()) * min(a.size, b.size)
+        if most > 2**52 - 1:
             return "direct"
     # Asked for by name, as an integer FFT is computed in floating point and only then a candidate.
     predicted = {

@@ -272,10 +272,11 @@ def test_a_plan_for_integers_is_exact_for_any_data(rng):
 REFUSED = [
     (fastconv.convolve, (Spec(1000, "longdouble"), np.ones(9, "longdouble"))),
     (fastconv.convolve, (Spec(1000, "clongdouble"), np.ones(9, "clongdouble"))),
-    (fastconv.convolve, (Spec(1000, object), np.array([1, 2], object))),
-    (fastconv.convolve, (Spec(1000, "int64"), np.ones(9, "int64"))),
-    (fastconv.convolve, (Spec(1000, bool), np.ones(9, bool))),
+    (fastconv.convolve2d, (Spec((30, 40), object), np.array([[1, 2]], object))),
+    (fastconv.convolve2d, (Spec((30, 40), "int64"), np.ones((2, 2), "int64"))),
+    (fastconv.convolve2d, (Spec((30, 40), bool), np.ones((2, 2), bool))),
     (fastconv.convolve2d, (Spec((30, 40), "uint64"), np.ones((2, 2), "uint64"))),
+    (fastconv.fftconvolve, (Spec((30, 40), "float64"), np.ones((2, 2)))),
 ]
 
 
@@ -293,10 +294,20 @@ def test_forced_method_that_must_refuse_says_why(func, args):
 
 def test_some_forced_method_must_refuse():
     """The test above is about something: exact int64 has no FFT."""
-    told = fastconv.explain(fastconv.convolve, Spec(1000, "int64"), np.full(9, 2**60))
+    args = fastconv.convolve2d, Spec((30, 40), "int64"), np.full((3, 3), 2**60)
+    told = fastconv.explain(*args)
     assert any(c.predicted is None for c in told.candidates if c.name == "fft")
-    with pytest.raises(ValueError):
-        fastconv.plan(fastconv.convolve, Spec(1000, "int64"), np.full(9, 2**60), method="fft")
+    with pytest.raises(ValueError, match="cannot solve this problem"):
+        fastconv.plan(*args, method="fft")
+
+
+def test_plan_takes_a_method_as_the_function_does(rng):
+    """SciPy's convolve(method='fft') rounds integers, and so does its plan."""
+    a, b = random_array(rng, (500,), "i", small=True), random_array(rng, (40,), "i", small=True)
+    plan = fastconv.plan(fastconv.convolve, Spec(500, "int32"), b, method="fft")
+    assert plan.method == "fft"
+    np.testing.assert_array_equal(plan(a), fastconv.convolve(a, b, method="fft"))
+    np.testing.assert_array_equal(plan(a), fastconv.convolve(a, b, method="direct"))
 
 
 # The cache ----------------------------------------------------------------------------------------

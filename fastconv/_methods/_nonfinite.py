@@ -24,8 +24,8 @@ from fastconv._problem import Boundary, Problem
 Solve = Callable[[Problem, np.ndarray, np.ndarray, np.ndarray], None]
 Indicator = Callable[[np.ndarray], np.ndarray]
 
-# Outputs that are mended at once, along the longest axis: about ten arrays of them are held.
-_SLAB_ELEMENTS = 1 << 19
+# Outputs that are mended at once, along the longest axis: a few float64 arrays of them are held.
+_SLAB_ELEMENTS = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,8 +61,9 @@ def mend(solve: Solve, problem: Problem, x: np.ndarray, w: np.ndarray, out: np.n
     out : ndarray
         The result, changed in place.
     """
-    for region, window, part in _regions(problem, x, w):
-        target = out[tuple(slice(first, last) for first, last in region)]
+    for region in _regions(problem, x, w):
+        window, part = replace(problem, dtype=np.dtype(np.float64)).part(region)
+        target = out[region]
         complex_problem = problem.dtype.kind == "c"
         pairs: list[tuple[np.ndarray, str, str, int]] = [
             (target.real if complex_problem else target, "real", "real", 1)
@@ -82,11 +83,9 @@ def mend(solve: Solve, problem: Problem, x: np.ndarray, w: np.ndarray, out: np.n
                 output += np.where(products.met(_NAN), np.nan, 0.0)
 
 
-def _regions(
-    problem: Problem, x: np.ndarray, w: np.ndarray
-) -> Iterator[tuple[list[tuple[int, int]], tuple[slice, ...], Problem]]:
-    """Slabs of the outputs that can meet anything, the data they see, and the problem between."""
-    region = [(0, n) for n in problem.out]
+def _regions(problem: Problem, x: np.ndarray, w: np.ndarray) -> Iterator[tuple[slice, ...]]:
+    """Slabs of the outputs that can meet anything that is not finite."""
+    region = [slice(0, n) for n in problem.out]
     if problem.boundary is Boundary.ZERO and np.isfinite(w).all():
         bad = ~np.isfinite(x)
         for a in problem.axes:
@@ -96,50 +95,15 @@ def _regions(
                 return
             first = int(found[0]) - problem.offset[a] - problem.w[a] + 1
             last = int(found[-1]) - problem.offset[a] + 1
-            region[a] = (max(first, 0), min(last, problem.out[a]))
-            if region[a][0] >= region[a][1]:
+            region[a] = slice(max(first, 0), min(last, problem.out[a]))
+            if region[a].start >= region[a].stop:
                 return
-    extents = [last - first for first, last in region]
+    extents = [s.stop - s.start for s in region]
     longest = max(problem.axes, key=lambda a: extents[a])
     step = max(_SLAB_ELEMENTS * extents[longest] // math.prod(extents), 1)
-    for first in range(region[longest][0], region[longest][1], step):
-        slab = list(region)
-        slab[longest] = (first, min(first + step, region[longest][1]))
-        window, offset = _window(problem, slab)
-        yield (
-            slab,
-            window,
-            replace(
-                problem,
-                x=tuple(len(range(*s.indices(n))) for s, n in zip(window, problem.x, strict=True)),
-                out=tuple(last - first for first, last in slab),
-                offset=offset,
-                dtype=np.dtype(np.float64),
-            ),
-        )
-
-
-def _window(
-    problem: Problem, slab: list[tuple[int, int]]
-) -> tuple[tuple[slice, ...], tuple[int, ...]]:
-    """Which part of the data a slab of outputs reads, and the offset into that part."""
-    window: list[slice] = []
-    offset: list[int] = []
-    for a, (first, last) in enumerate(slab):
-        start = problem.offset[a] + first
-        if a not in problem.axes:
-            window.append(slice(first, last))
-            offset.append(0)
-        elif problem.boundary is Boundary.ZERO:
-            # At least one element, so that no array is empty.
-            low = min(max(start, 0), problem.x[a] - 1)
-            high = min(max(problem.offset[a] + last + problem.w[a] - 1, low + 1), problem.x[a])
-            window.append(slice(low, high))
-            offset.append(start - low)
-        else:
-            window.append(slice(0, problem.x[a]))
-            offset.append(start)
-    return tuple(window), tuple(offset)
+    for first in range(region[longest].start, region[longest].stop, step):
+        last = min(first + step, region[longest].stop)
+        yield tuple(slice(first, last) if a == longest else s for a, s in enumerate(region))
 
 
 def _is_positive_infinity(a: np.ndarray) -> np.ndarray:

@@ -8,10 +8,11 @@ serve any number of threads and give the same bits, and no second OpenMP pool co
 
 from __future__ import annotations
 
+import contextlib
 import os
 import threading
-from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor, wait
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import Any
 
 _lock = threading.Lock()
@@ -31,29 +32,44 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def run(work: Callable[[Iterable[Any]], Any], items: list[Any], threads: int) -> list[Any]:
+def run(work: Callable[[Iterator[Any]], bool], items: Iterable[Any], threads: int) -> bool:
     """
     Call ``work(part)`` on up to `threads` threads; each part is an iterator shared by all.
 
     Each thread takes its next item when it is done with the last, so that a slow core takes fewer.
-    Returns what each call returned.
+    Returns whether any call returned True.
     """
-    threads = min(threads, len(items))
-    if threads <= 1 or _forked:
-        return [work(items)]
     shared = _Shared(items)
-    pool = _workers(threads - 1)
-    futures = [pool.submit(work, shared) for _ in range(threads - 1)]
-    results = []
+    futures = _submit(work, shared, threads - 1)
     try:
-        results.append(work(shared))
+        result = work(shared)
     finally:
         shared.stop()
         # Who has not started is not waited for; who has is, even after an error, as it writes into
         # the caller's arrays.
         started = [f for f in futures if not f.cancel()]
         wait(started)
-    return results + [f.result() for f in started]
+    return any([result, *(f.result() for f in started)])
+
+
+def _submit(
+    work: Callable[[Iterator[Any]], bool], shared: _Shared, count: int
+) -> list[Future[bool]]:
+    """Start `count` workers, or as many as are to be had: none in a forked child or at exit."""
+    global _pool, _pool_size
+    futures: list[Future[bool]] = []
+    if count < 1 or _forked:
+        return futures
+    with _lock:
+        if _pool is None or _pool_size < count:
+            if _pool is not None:
+                _pool.shutdown(wait=False)
+            _pool, _pool_size = ThreadPoolExecutor(count, "fastconv"), count
+        # The interpreter is shutting down: the caller does the work.
+        with contextlib.suppress(RuntimeError):
+            for _ in range(count):
+                futures.append(_pool.submit(work, shared))  # noqa: PERF401 - what was started counts
+    return futures
 
 
 class _Shared:
@@ -76,14 +92,3 @@ class _Shared:
     def stop(self) -> None:
         """Hand out nothing more."""
         self._stopped = True
-
-
-def _workers(count: int) -> ThreadPoolExecutor:
-    """Return a pool of at least `count` threads; an outgrown pool ends by itself."""
-    global _pool, _pool_size
-    with _lock:
-        if _pool is None or _pool_size < count:
-            if _pool is not None:
-                _pool.shutdown(wait=False)
-            _pool, _pool_size = ThreadPoolExecutor(count, "fastconv"), count
-        return _pool

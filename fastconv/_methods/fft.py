@@ -336,9 +336,9 @@ class Runner:
                     _put(staging[:count], out_view, starts, skip, valid, add)
             return found
 
-        batches = list(self._batches(out_view.shape, order, part_start))
+        batches = self._batches(out_view.shape, order, part_start)
         room = problem.workspace_limit // max(layout.workspace, 1)
-        return any(_workers.run(work, batches, min(threads, max(room, 1))))
+        return _workers.run(work, batches, min(threads, max(room, 1)))
 
     def _batches(
         self, out_shape: Shape, order: Shape, part_start: Shape

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +19,9 @@ from fastconv import _cost
 from fastconv._problem import Boundary, Estimate, Problem, Reason
 
 NAME = "reference"
+
+# Outputs that are computed at once: about four arrays of them are held.
+_SLAB_ELEMENTS = 1 << 18
 
 
 def reject(problem: Problem) -> Reason | None:
@@ -29,9 +33,9 @@ def estimate(problem: Problem, threads: int) -> Estimate:
     """One pass over the output a tap."""
     passes = problem.taps * math.prod(problem.w[a] for a in problem.varying)
     arithmetic = problem.macs / _cost.REFERENCE_RATE
-    call = passes * _cost.REFERENCE_CALL_SECONDS
+    call = _cost.REFERENCE_CALL_SECONDS + passes * _cost.REFERENCE_TAP_SECONDS
     bound = "arithmetic" if arithmetic > call else "call"
-    return Estimate(arithmetic + call, bound, math.prod(problem.out) * problem.dtype.itemsize)
+    return Estimate(arithmetic + call, bound, 4 * _SLAB_ELEMENTS * problem.dtype.itemsize)
 
 
 def build(problem: Problem) -> Runner:
@@ -64,8 +68,31 @@ class Runner:
             else None
             for a in range(len(problem.x))
         ]
-        for tap in itertools.product(*(range(problem.w[a]) for a in problem.axes)):
-            _add_tap(problem, sources, dict(zip(problem.axes, tap, strict=True)), x, kernel, out)
+        for slab in _slabs(problem):
+            for tap in itertools.product(*(range(problem.w[a]) for a in problem.axes)):
+                _add_tap(
+                    problem,
+                    sources,
+                    slab,
+                    dict(zip(problem.axes, tap, strict=True)),
+                    x,
+                    kernel,
+                    out[slab],
+                )
+
+
+def _slabs(problem: Problem) -> Iterator[tuple[slice, ...]]:
+    """Cut the outputs along their longest axis."""
+    longest = max(range(len(problem.out)), key=lambda a: problem.out[a], default=None)
+    if longest is None:
+        yield ()
+        return
+    step = max(_SLAB_ELEMENTS * problem.out[longest] // math.prod(problem.out), 1)
+    for first in range(0, problem.out[longest], step):
+        yield tuple(
+            slice(first, min(first + step, n)) if a == longest else slice(0, n)
+            for a, n in enumerate(problem.out)
+        )
 
 
 def _line_sources(n: int, out: int, offset: int, taps: int, boundary: Boundary) -> np.ndarray:
@@ -88,6 +115,7 @@ def _line_sources(n: int, out: int, offset: int, taps: int, boundary: Boundary) 
 def _add_tap(
     problem: Problem,
     sources: list[np.ndarray | None],
+    slab: tuple[slice, ...],
     tap: dict[int, int],
     x: np.ndarray,
     w: np.ndarray,
@@ -99,21 +127,26 @@ def _add_tap(
     outside = False
     for a, source in enumerate(sources):
         if source is None:
-            read.append(np.arange(problem.x[a]))
+            read.append(np.arange(slab[a].start, slab[a].stop))
             write.append(slice(None))
             continue
-        window = source[tap[a] : tap[a] + problem.out[a]]
+        window = source[tap[a] + slab[a].start : tap[a] + slab[a].stop]
         inside = window >= 0
         outside = outside or not inside.all()
         read.append(window[inside])
         write.append(inside)
-    kernel = w[tuple(slice(tap[a], tap[a] + 1) if a in tap else slice(None) for a in range(w.ndim))]
+    kernel = w[
+        tuple(
+            slice(tap[a], tap[a] + 1) if a in tap else (slab[a] if w.shape[a] > 1 else slice(None))
+            for a in range(w.ndim)
+        )
+    ]
     if problem.boundary is Boundary.CONSTANT and outside:
-        extended = np.full(problem.out, problem.fill, dtype=x.dtype)
-        extended[np.ix_(*_positions(write, problem.out))] = x[np.ix_(*read)]
+        extended = np.full(out.shape, problem.fill, dtype=x.dtype)
+        extended[np.ix_(*_positions(write, out.shape))] = x[np.ix_(*read)]
         _accumulate(out, kernel * extended)
         return
-    positions = np.ix_(*_positions(write, problem.out))
+    positions = np.ix_(*_positions(write, out.shape))
     part = out[positions]
     _accumulate(part, kernel * x[np.ix_(*read)])
     out[positions] = part

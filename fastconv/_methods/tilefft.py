@@ -63,7 +63,7 @@ def choose_layout(problem: Problem) -> Layout | None:
     scalar = problem.dtype.itemsize // (1 if real else 2)
     lines = math.prod(problem.out) // problem.out[axis]
     skip = -(-(problem.w[axis] - 1) // lanes) * lanes
-    best = None
+    least, best = math.inf, None
     for points in _LENGTHS:
         if points <= skip:
             continue
@@ -76,8 +76,10 @@ def choose_layout(problem: Problem) -> Layout | None:
             continue
         flops = 2 * 5 * points * math.log2(points) * lanes
         seconds = flops / _cost.lane_fft_rate(scalar, planes)
-        if best is None or batches * seconds < best.batches * best.batch_seconds:
-            best = Layout(axis, points, skip, batches, seconds, workspace)
+        # Lanes that stay empty, and cores: few large batches leave some idle.
+        cost = -(-batches // _cost.CORES) * seconds
+        if cost < least:
+            least, best = cost, Layout(axis, points, skip, batches, seconds, workspace)
     return best
 
 

@@ -334,11 +334,13 @@ def line_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.
     return nonfinite
 
 
-# Multiply-adds and taps up to which a line takes the fast road: about 10 µs of work, for which no
-# thread and no FFT pays.
+# Multiply-adds and taps up to which a line takes the fast road: 10 µs of float32 at AVX-512, for
+# which no thread and no FFT pays. From GIL_MACS on it might take 20 µs somewhere, and the GIL is
+# released.
 cdef enum:
     SHORT_MACS = 1 << 19
     SHORT_TAPS = 256
+    GIL_MACS = 1 << 15
 
 # Which function's rules for modes and swapping a short line follows.
 cdef enum Rules:
@@ -407,11 +409,17 @@ def short_line(in1, in2, mode, int rules):
         w_data += (taps - 1) * item
         w_stride = -item
     out = <cnp.ndarray>cnp.PyArray_SimpleNew(1, &extent, cnp.PyArray_TYPE(x))
-    if not correlate_line(
-            element, <const char*>cnp.PyArray_DATA(x), longer, w_data, taps, w_stride,
-            <char*>cnp.PyArray_DATA(out), extent, start - (taps - 1)):
-        return None
-    return out
+    cdef const char* x_data = <const char*>cnp.PyArray_DATA(x)
+    cdef char* out_data = <char*>cnp.PyArray_DATA(out)
+    cdef bint solved
+    if n1 * n2 <= GIL_MACS:
+        solved = correlate_line(element, x_data, longer, w_data, taps, w_stride, out_data, extent,
+                                start - (taps - 1))
+    else:
+        with nogil:
+            solved = correlate_line(element, x_data, longer, w_data, taps, w_stride, out_data,
+                                    extent, start - (taps - 1))
+    return out if solved else None
 
 
 # --- the extended input ---------------------------------------------------------------------------
@@ -462,6 +470,8 @@ def gather(cnp.ndarray x, cnp.ndarray out, start, int boundary=0, cnp.ndarray fi
     ------
     ValueError
         If the arrays do not fit each other.
+    TypeError
+        If they hold Python objects.
     """
     cdef GatherAxis[64] axes
     cdef GatherJob job
@@ -471,6 +481,8 @@ def gather(cnp.ndarray x, cnp.ndarray out, start, int boundary=0, cnp.ndarray fi
         raise ValueError("x, out and start must have one dimensionality, and x and out one dtype")
     if x.size == 0 or out.size == 0:
         raise ValueError("x and out must not be empty")
+    if x.dtype.hasobject:
+        raise TypeError(f"bytes of {x.dtype} cannot be copied: they hold references")
     if cnp.PyArray_STRIDE(out, ndim - 1) != cnp.PyArray_ITEMSIZE(out):
         raise ValueError("the last axis of out must be contiguous")
     for i in range(ndim):
@@ -552,6 +564,8 @@ def gather_blocks(cnp.ndarray x, cnp.ndarray blocks, cnp.ndarray starts, int bou
             or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(blocks)
             or cnp.PyArray_STRIDE(blocks, ndim) != cnp.PyArray_ITEMSIZE(x)):
         raise ValueError("blocks must have one axis more than x, and its dtype")
+    if x.dtype.hasobject:
+        raise TypeError(f"bytes of {x.dtype} cannot be copied: they hold references")
     check_starts(starts, cnp.PyArray_DIM(blocks, 0), ndim)
     if x.size == 0 or blocks.size == 0:
         raise ValueError("x and blocks must not be empty")
@@ -670,6 +684,8 @@ def scatter_blocks(cnp.ndarray blocks, cnp.ndarray out, cnp.ndarray starts, skip
             or kind != cnp.PyArray_TYPE(blocks) or len(skip) != ndim or len(count) != ndim
             or cnp.PyArray_STRIDE(blocks, ndim) != cnp.PyArray_ITEMSIZE(out)):
         raise ValueError("blocks must have one axis more than out, and its dtype")
+    if out.dtype.hasobject:
+        raise TypeError(f"bytes of {out.dtype} cannot be copied: they hold references")
     check_starts(starts, cnp.PyArray_DIM(blocks, 0), ndim)
     job.add = 0
     if add:

@@ -94,8 +94,13 @@ class DirectJob {
     out_ = c.out;
     boundary_ = c.boundary;
     element_ = set_->scalar_bytes * set_->parts;
-    assign_roles(c);
+    assign_roles(c, false);
     cut(threads);
+    if (scratch_bytes() > scratch_limit) {
+      // Slower, as nothing is read in place, but the longest axis costs least as columns.
+      assign_roles(c, true);
+      cut(threads);
+    }
     if (scratch_bytes() > scratch_limit) return Status::workspace;
     return pack(c);
   }
@@ -110,7 +115,7 @@ class DirectJob {
  private:
   // --- planning ---------------------------------------------------------------------------------
 
-  void assign_roles(const Correlation& c) {
+  void assign_roles(const Correlation& c, bool longest_as_columns) {
     CorrelationAxis axes[MAX_AXES];
     int n = 0;
     for (int i = 0; i < c.axis_count; i++) {
@@ -132,7 +137,10 @@ class DirectJob {
       axes[n].x_stride = axes[n].out_stride = element_;
       n++;
     }
-    move_contiguous_last(axes, n);
+    if (longest_as_columns)
+      move_longest_last(axes, n);
+    else
+      move_contiguous_last(axes, n);
 
     unit_ = element_;
     const CorrelationAxis& last = axes[n - 1];
@@ -151,8 +159,7 @@ class DirectJob {
           (best < 0 || axes[i].taps >= axes[best].taps))
         best = i;
     taps_per_vector_ = set_->vector_bytes % unit_ == 0 ? set_->vector_bytes / unit_ : 0;
-    const ptrdiff_t line_rows =
-        taps_per_vector_ ? ceil_div(columns_.taps, taps_per_vector_) : 1;
+    const ptrdiff_t line_rows = taps_per_vector_ ? ceil_div(columns_.taps, taps_per_vector_) : 1;
     image_ = best >= 0 && axes[best].taps >= line_rows;
     rows_ = image_ ? axes[best] : single;
     outer_count_ = 0;
@@ -178,7 +185,17 @@ class DirectJob {
       if (axes[i].out_stride != element_) continue;
       if (chosen < 0 || axes[i].x_stride == element_) chosen = i;
     }
-    if (chosen < 0) return;
+    if (chosen >= 0) move_last(axes, n, chosen);
+  }
+
+  static void move_longest_last(CorrelationAxis* axes, int n) {
+    int longest = 0;
+    for (int i = 1; i < n; i++)
+      if (axes[i].taps > axes[longest].taps) longest = i;
+    move_last(axes, n, longest);
+  }
+
+  static void move_last(CorrelationAxis* axes, int n, int chosen) {
     const CorrelationAxis moved = axes[chosen];
     for (int i = chosen; i + 1 < n; i++) axes[i] = axes[i + 1];
     axes[n - 1] = moved;
@@ -400,8 +417,8 @@ class DirectJob {
     for (int i = 0; i < outer_count_; i++)
       axes[n++] = {outer_[i].x_extent, outer_[i].x_stride, place.outer[i] + outer_[i].offset,
                    outer_[i].taps, edge_strides_[i]};
-    axes[n++] = {rows_.x_extent, rows_.x_stride, place.row + rows_.offset,
-                 rows + rows_.taps - 1, edge_pitch_};
+    axes[n++] = {rows_.x_extent, rows_.x_stride, place.row + rows_.offset, rows + rows_.taps - 1,
+                 edge_pitch_};
     axes[n++] = {columns_.x_extent, columns_.x_stride, column + columns_.offset,
                  column_count + columns_.taps - 1, unit_};
     gather(x_, edge, axes, n, unit_, boundary_, has_fill_ ? fill_ : nullptr);
@@ -520,17 +537,14 @@ void correlate_short_line(const TileSet& set, const char* x, ptrdiff_t x_extent,
   int count = 0;
   char* packed = weights;
   const ptrdiff_t per_vector = vector / element;
-  split_line(taps, per_vector, set.group_rows,
-             [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
-               groups[count++] = {packed,
-                                  {0, (row * per_vector + column) * element},
-                                  columns,
-                                  int(rows)};
-               for (ptrdiff_t k = column; k < column + columns; k++)
-                 for (ptrdiff_t r = row; r < row + rows; r++, packed += element)
-                   memcpy(packed, w + (taps - 1 - (r * per_vector + k)) * w_stride,
-                          size_t(element));
-             });
+  split_line(
+      taps, per_vector, set.group_rows,
+      [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
+        groups[count++] = {packed, {0, (row * per_vector + column) * element}, columns, int(rows)};
+        for (ptrdiff_t k = column; k < column + columns; k++)
+          for (ptrdiff_t r = row; r < row + rows; r++, packed += element)
+            memcpy(packed, w + (taps - 1 - (r * per_vector + k)) * w_stride, size_t(element));
+      });
   const GatherAxis axis = {x_extent, element, offset, out_extent + taps - 1, element};
   gather(x, input, &axis, 1, element, Boundary::zero, nullptr);
   memset(input + in_bytes, 0, size_t(vector));

@@ -35,8 +35,8 @@ Status correlate(const Correlation& correlation, int threads);
 // The same for one contiguous line with a zero boundary, on the calling thread; a line that fits
 // buffers on the stack is done without allocation:
 // out[p] = Σ_k w[taps - 1 - k] · x̃[p + offset + k], where w_stride may be negative.
-// Returns false (and writes nothing) where there is no kernel for the type, or where a tap is not
-// finite (its product with the zeros beyond the edge would not be zero).
+// Returns false where there is no kernel for the type or no memory, or where a tap is not finite
+// (its product with the zeros beyond the edge would not be zero); `out` holds anything then.
 bool correlate_line(ElementType type, const char* x, ptrdiff_t x_extent, const char* w,
                     ptrdiff_t taps, ptrdiff_t w_stride, char* out, ptrdiff_t out_extent,
                     ptrdiff_t offset);

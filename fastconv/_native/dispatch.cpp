@@ -5,7 +5,11 @@
 
 namespace fastconv {
 
+#if defined(__aarch64__)
+extern const Level level_neon;
+#else
 extern const Level level_baseline;
+#endif
 #if defined(__x86_64__)
 extern const Level level_avx2;
 extern const Level level_avx512;
@@ -20,7 +24,11 @@ Levels detect() {
     found.usable[found.count] = usable;
     found.count++;
   };
+#if defined(__aarch64__)
+  add(level_neon, true);
+#else
   add(level_baseline, true);
+#endif
 #if defined(__x86_64__)
   __builtin_cpu_init();
   const bool avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");

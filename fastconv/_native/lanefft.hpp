@@ -1,9 +1,9 @@
 // Many transforms side by side: one in each lane of a vector.
 //
-// A plane holds `lanes` blocks of n points, plane[point][lane]; a transform works on a plane of real
-// and a plane of imaginary parts, so that butterflies are plain vector arithmetic without shuffles.
-// The forward transform decimates in frequency, the inverse in time, each in place: the spectrum
-// between them is in scrambled order, which nobody needs to undo. Neither is normalised.
+// A plane holds `lanes` blocks of n points, plane[point][lane]; a transform works on a plane of
+// real and a plane of imaginary parts, so that butterflies are plain vector arithmetic without
+// shuffles. The forward transform decimates in frequency, the inverse in time, each in place: the
+// spectrum between them is in scrambled order, which nobody needs to undo. Neither is normalised.
 //
 // Two real blocks travel as re + i·im: a convolution with a real kernel keeps them apart. Stages
 // are of radix 8 and 4. The first ones go over the whole plane; once a sub-block fits L1 it is done
@@ -200,8 +200,8 @@ struct LaneTransform {
   }
   template <int Offset, int... I>
   static FASTCONV_INLINE Vec interleave(Vec a, Vec b, Indices<I...>) {
-    return FASTCONV_SHUFFLE(
-        a, b, ((I & 1) ? int(lanes) + Offset + (I >> 1) : Offset + (I >> 1))...);
+    return FASTCONV_SHUFFLE(a, b,
+                            ((I & 1) ? int(lanes) + Offset + (I >> 1) : Offset + (I >> 1))...);
   }
 #undef FASTCONV_SHUFFLE
 
@@ -281,8 +281,8 @@ struct LaneTransform {
 template <class Scalar>
 constexpr LaneSet lane_set() {
   typedef LaneTransform<Scalar> T;
-  return {int(T::lanes),  int(sizeof(Scalar)), T::forward,    T::inverse,      T::multiply_by,
-          T::load_real,   T::store_real,       T::load_complex, T::store_complex};
+  return {int(T::lanes), int(sizeof(Scalar)), T::forward,      T::inverse,      T::multiply_by,
+          T::load_real,  T::store_real,       T::load_complex, T::store_complex};
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <atomic>
+#include <new>
 
 #include "dispatch.hpp"
 #include "scratch.hpp"
@@ -15,7 +16,7 @@ namespace fastconv {
 namespace {
 
 constexpr size_t alignment = 64;
-enum { MAX_STAGES = 16, MAX_LINES = 32 };
+enum { MAX_STAGES = 16, MAX_LINES = 32, MAX_LOG2 = 40 };
 
 const LaneSet& lane_set_of(ElementType type) {
   const Level& level = *levels().used;
@@ -79,10 +80,29 @@ class Stages {
   char* twiddles_ = nullptr;
 };
 
+// Made once for each length and kept: twiddles take longer than the transform they are for.
+// Null where there is no memory.
+const Stages* stages_for(ptrdiff_t points, int scalar_bytes) {
+  static std::atomic<const Stages*> made[2][MAX_LOG2 + 1];
+  int log2 = 0;
+  while ((ptrdiff_t(1) << log2) < points) log2++;
+  std::atomic<const Stages*>& kept = made[scalar_bytes == 4 ? 0 : 1][log2];
+  if (const Stages* found = kept.load(std::memory_order_acquire)) return found;
+  Stages* fresh = new (std::nothrow) Stages;
+  if (!fresh || !fresh->make(points, scalar_bytes)) {
+    delete fresh;
+    return nullptr;
+  }
+  const Stages* first = nullptr;
+  if (kept.compare_exchange_strong(first, fresh, std::memory_order_acq_rel)) return fresh;
+  delete fresh;  // another thread was faster
+  return first;
+}
+
 class LineFftJob {
  public:
-  LineFftJob(const LineFft& fft, const Correlation& c, const void* spectrum)
-      : fft_(fft), c_(c), set_(lane_set_of(fft.type)), spectrum_(spectrum) {
+  LineFftJob(const LineFft& fft, const Correlation& c, const void* spectrum, const Stages& stages)
+      : fft_(fft), c_(c), set_(lane_set_of(fft.type)), spectrum_(spectrum), stages_(stages) {
     const CorrelationAxis& line = c.axes[c.axis_count - 1];
     line_ = line;
     element_ = set_.scalar_bytes * (is_complex(fft.type) ? 2 : 1);
@@ -95,7 +115,6 @@ class LineFftJob {
     line_bytes_ = fft.points * element_;
   }
 
-  bool make_stages() { return stages_.make(fft_.points, set_.scalar_bytes); }
   ptrdiff_t batches() const { return (outer_ * blocks_ + lines_ - 1) / lines_; }
   // Two planes, a line of scratch for each block, and one line of zeros for blocks that are none.
   ptrdiff_t scratch_bytes() const { return 2 * plane_bytes_ + (lines_ + 1) * line_bytes_; }
@@ -209,7 +228,7 @@ class LineFftJob {
   const Correlation& c_;
   const LaneSet& set_;
   const void* spectrum_;
-  Stages stages_;
+  const Stages& stages_;
   CorrelationAxis line_;
   int lines_;
   ptrdiff_t element_, valid_, blocks_, outer_, plane_bytes_, line_bytes_;
@@ -237,11 +256,11 @@ int line_fft_lanes(ElementType type) {
 
 Status line_fft_spectrum(const LineFft& fft, const char* w, ptrdiff_t taps, void* spectrum) {
   const LaneSet& set = lane_set_of(fft.type);
-  Stages stages;
+  const Stages* stages = stages_for(fft.points, set.scalar_bytes);
   const ptrdiff_t plane_bytes = fft.points * set.lanes * set.scalar_bytes;
-  char* re = allocate(2 * plane_bytes);
-  if (!re || !stages.make(fft.points, set.scalar_bytes)) {
-    free(re);
+  char* re = take_scratch(2 * plane_bytes);
+  if (!re || !stages) {
+    give_scratch_back(re);
     return Status::no_memory;
   }
   char* im = re + plane_bytes;
@@ -255,7 +274,7 @@ Status line_fft_spectrum(const LineFft& fft, const char* w, ptrdiff_t taps, void
     if (is_complex(fft.type))
       memcpy(im + k * pitch, tap + set.scalar_bytes, size_t(set.scalar_bytes));
   }
-  set.forward(stages.stages, stages.count, re, im);
+  set.forward(stages->stages, stages->count, re, im);
   const double scale = 1.0 / double(fft.points);
   for (ptrdiff_t i = 0; i < fft.points; i++)
     for (int part = 0; part < 2; part++) {
@@ -267,18 +286,21 @@ Status line_fft_spectrum(const LineFft& fft, const char* w, ptrdiff_t taps, void
         static_cast<double*>(spectrum)[2 * i + part] =
             *reinterpret_cast<const double*>(from) * scale;
     }
-  free(re);
+  give_scratch_back(re);
   return Status::ok;
 }
 
 Status line_fft_correlate(const LineFft& fft, const Correlation& correlation, const void* spectrum,
                           int threads, ptrdiff_t* nonfinite) {
-  LineFftJob job(fft, correlation, spectrum);
-  if (!job.make_stages()) return Status::no_memory;
+  const Stages* stages = stages_for(fft.points, lane_set_of(fft.type).scalar_bytes);
+  if (!stages) return Status::no_memory;
+  LineFftJob job(fft, correlation, spectrum, *stages);
   if (threads > job.batches()) threads = int(job.batches());
-  Region region{&job, nullptr, ptrdiff_t(job.scratch_bytes() + alignment - 1) /
-                                   ptrdiff_t(alignment) * ptrdiff_t(alignment),
-                {}};
+  Region region{
+      &job,
+      nullptr,
+      ptrdiff_t(job.scratch_bytes() + alignment - 1) / ptrdiff_t(alignment) * ptrdiff_t(alignment),
+      {}};
   region.nonfinite = 0;
   region.scratch = take_scratch(threads * region.scratch_stride);
   if (!region.scratch) return Status::no_memory;

@@ -6,8 +6,8 @@
 
 namespace fastconv {
 
-// Blocks of `points` points (a power of two from 64 on), of which `skip` outputs at the start are
-// wrapped; skip is a multiple of the lanes and at least taps - 1.
+// Blocks of `points` points (a power of two from 64 to 2^40), of which `skip` outputs at the start
+// are wrapped; skip is a multiple of the lanes and at least taps - 1.
 struct LineFft {
   ElementType type;  // FLOAT32, FLOAT64, COMPLEX64 or COMPLEX128
   ptrdiff_t points;

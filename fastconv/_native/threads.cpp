@@ -3,8 +3,8 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <exception>
 #include <mutex>
-#include <system_error>
 #include <thread>
 
 #if defined(__unix__) || defined(__APPLE__)
@@ -67,7 +67,7 @@ class Pool {
       joined_ = 0;
       region_.fetch_add(1, std::memory_order_release);
     }
-    wake_.notify_all();
+    for (int i = 1; i < threads; i++) wake_.notify_one();
     work(0);
     {
       std::lock_guard<std::mutex> lock(mutex_);
@@ -86,7 +86,7 @@ class Pool {
     for (; workers_ < workers; workers_++) {
       try {
         std::thread([this] { serve(); }).detach();
-      } catch (const std::system_error&) {
+      } catch (const std::exception&) {
         return;  // no more threads are to be had: those there are do the work
       }
     }
@@ -102,15 +102,17 @@ class Pool {
 
   [[noreturn]] void serve() {
     unsigned seen = 0;
+    bool awake = true;  // has just worked: the next region may be near
     for (;;) {
       const auto news = [&] { return region_.load(std::memory_order_acquire) != seen; };
-      look_for(news);
+      if (awake) look_for(news);
       int thread;
       {
         std::unique_lock<std::mutex> lock(mutex_);
         wake_.wait(lock, news);
         seen = region_.load(std::memory_order_relaxed);
-        if (wanted_ == 0) continue;
+        awake = wanted_ > 0;
+        if (!awake) continue;
         wanted_--;
         thread = ++joined_;
         active_.fetch_add(1, std::memory_order_relaxed);

@@ -23,17 +23,24 @@ struct Number {
   static constexpr int parts = 1;
   typedef Vector<S> Lanes;
   typedef typename Lanes::type Vec;
+  static FASTCONV_INLINE Vec tap(S weight) { return Lanes::broadcast(weight); }
   // With -ffp-contract=fast this is one FMA where the level has it. Integers wrap: S is unsigned.
   static FASTCONV_INLINE void apply_tap(Vec& sum, Vec tap, Vec data) { sum += tap * data; }
+  static FASTCONV_INLINE Vec result(Vec sum) { return sum; }
 };
 
-// Booleans, one byte each: convolution over (or, and), as NumPy's.
+// Booleans, one byte each: convolution over (or, and), as NumPy's. Any byte but 0 is true, so a tap
+// is a mask, and a sum is made 0 or 1 at the end.
 struct Boolean {
   typedef unsigned char Scalar;
   static constexpr int parts = 1;
   typedef Vector<Scalar> Lanes;
   typedef Lanes::type Vec;
+  static FASTCONV_INLINE Vec tap(Scalar weight) {
+    return Lanes::broadcast(weight ? Scalar(0xff) : Scalar(0));
+  }
   static FASTCONV_INLINE void apply_tap(Vec& sum, Vec tap, Vec data) { sum |= tap & data; }
+  static FASTCONV_INLINE Vec result(Vec sum) { return (Vec)(sum != 0) & 1; }
 };
 
 // Complex numbers, interleaved. The products with the tap's real part and those with its imaginary
@@ -63,7 +70,7 @@ struct Tile {
 #pragma GCC unroll 16
       for (int g = 0; g < G; g++)
 #pragma GCC unroll 2
-        for (int p = 0; p < P; p++) tap[p][g] = Lanes::broadcast(weights[g * P + p]);
+        for (int p = 0; p < P; p++) tap[p][g] = Element::tap(weights[g * P + p]);
 #pragma GCC unroll 32
       for (int i = 0; i < R + G - 1; i++)
 #pragma GCC unroll 8
@@ -97,7 +104,7 @@ struct Tile {
 
   FASTCONV_INLINE void store_vector(char* out, int r, int v) const {
     if constexpr (P == 1) {
-      Lanes::store(out, sum[0][r][v]);
+      Lanes::store(out, Element::result(sum[0][r][v]));
     } else {
       // (re, im) · wr summed in a, (re, im) · wi in b: the result is (a.re - b.im, a.im + b.re).
       constexpr int complex_lanes = Lanes::lanes > 1 ? Lanes::lanes : 2;
@@ -125,10 +132,10 @@ void correlate_tile(const Group* groups, ptrdiff_t group_count, Layout layout, c
     const Scalar* weights = static_cast<const Scalar*>(group->weights);
     // One unrolled loop a group size: the accumulators stay in registers across the switch.
     switch (group->rows) {
-#define FASTCONV_GROUP(G)                                                                  \
-  case G:                                                                                  \
-    if constexpr (G <= MAX_G)                                                              \
-      tile.template accumulate<G>(data, x_pitch, step, weights, group->columns);           \
+#define FASTCONV_GROUP(G)                                                        \
+  case G:                                                                        \
+    if constexpr (G <= MAX_G)                                                    \
+      tile.template accumulate<G>(data, x_pitch, step, weights, group->columns); \
     break;
       FASTCONV_GROUP(1)
       FASTCONV_GROUP(2)
@@ -167,18 +174,27 @@ constexpr TileSet tile_set() {
     // which one lane cannot hold, so NumPy's reference serves it.
     if constexpr (Element::parts == 2) return {int(sizeof(Scalar)), 2, 0, 0, {}, {}};
     constexpr int G = 1;
-    return {int(sizeof(Scalar)), 1, bytes, G,
+    return {int(sizeof(Scalar)),
+            1,
+            bytes,
+            G,
             {shape<Element, G, 4, 1>(), shape<Element, G, 2, 1>(), shape<Element, G, 1, 1>()},
             {shape<Element, G, 4, 1>(), shape<Element, G, 1, 1>()}};
   } else if constexpr (Element::parts == 2) {
     constexpr int G = many ? 5 : 3;
-    return {int(sizeof(Scalar)), 2, bytes, G,
+    return {int(sizeof(Scalar)),
+            2,
+            bytes,
+            G,
             {shape<Element, G, 4, V>(), shape<Element, G, 2, V>(), shape<Element, G, 1, V>()},
             {shape<Element, G, many ? 6 : 5, 1>(), shape<Element, G, 2, 1>(),
              shape<Element, G, 1, 1>()}};
   } else {
     constexpr int G = many || FASTCONV_VECTOR_BYTES == 32 ? 7 : 5;
-    return {int(sizeof(Scalar)), 1, bytes, G,
+    return {int(sizeof(Scalar)),
+            1,
+            bytes,
+            G,
             {shape<Element, G, 8, V>(), shape<Element, G, 4, V>(), shape<Element, G, 2, V>(),
              shape<Element, G, 1, V>()},
             {shape<Element, G, many ? 12 : 10, 1>(), shape<Element, G, 4, 1>(),

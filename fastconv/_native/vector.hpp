@@ -36,9 +36,7 @@ struct Vector {
       __attribute__((vector_size(FASTCONV_VECTOR_BYTES), aligned(alignof(Scalar)), may_alias));
   static constexpr int lanes = FASTCONV_VECTOR_BYTES / sizeof(Scalar);
 
-  static FASTCONV_INLINE type load(const char* p) {
-    return *reinterpret_cast<const unaligned*>(p);
-  }
+  static FASTCONV_INLINE type load(const char* p) { return *reinterpret_cast<const unaligned*>(p); }
   static FASTCONV_INLINE void store(char* p, type v) { *reinterpret_cast<unaligned*>(p) = v; }
   static FASTCONV_INLINE type zero() { return type{}; }
   static FASTCONV_INLINE type broadcast(Scalar s) { return s - type{}; }
