@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from fastconv._native._core import (
     SHORT_NUMPY_CONVOLVE,
     SHORT_NUMPY_CORRELATE,
-    short_line,
+    short_call,
 )
 from fastconv._plan import Call, as_array, lower_pair, lowered_by
 from fastconv._problem import Spec
@@ -118,7 +118,7 @@ def convolve(a: ArrayLike, v: ArrayLike, mode: str | int = "full") -> np.ndarray
     >>> fastconv.numpy.convolve([1, 2, 3], [0, 1, 0.5])
     array([0. , 1. , 2.5, 4. , 1.5])
     """
-    short = short_line(a, v, mode, SHORT_NUMPY_CONVOLVE)
+    short = short_call(a, v, mode, SHORT_NUMPY_CONVOLVE)
     if short is not None:
         return short
     return _lower_convolve(a, v, mode).solve()
@@ -156,7 +156,7 @@ def correlate(a: ArrayLike, v: ArrayLike, mode: str | int = "valid") -> np.ndarr
     >>> fastconv.numpy.correlate([1, 2, 3], [0, 1, 0.5])
     array([3.5])
     """
-    short = short_line(a, v, mode, SHORT_NUMPY_CORRELATE)
+    short = short_call(a, v, mode, SHORT_NUMPY_CORRELATE)
     if short is not None:
         return short
     return _lower_correlate(a, v, mode).solve()

@@ -19,8 +19,10 @@ from numpy.typing import ArrayLike
 
 from fastconv._native._core import (
     SHORT_SIGNAL_CONVOLVE,
+    SHORT_SIGNAL_CONVOLVE2D,
     SHORT_SIGNAL_CORRELATE,
-    short_line,
+    SHORT_SIGNAL_CORRELATE2D,
+    short_call,
 )
 from fastconv._plan import Call, as_array, check_out, lower_pair, lowered_by
 from fastconv._problem import Boundary, Spec
@@ -320,7 +322,7 @@ def convolve(
     array([0. , 1. , 2.5, 4. , 1.5])
     """
     if axes is None and out is None and method == "auto":
-        short = short_line(in1, in2, mode, SHORT_SIGNAL_CONVOLVE)
+        short = short_call(in1, in2, mode, SHORT_SIGNAL_CONVOLVE)
         if short is not None:
             return short
     scalars = _scalars(in1, in2)
@@ -388,7 +390,7 @@ def correlate(
     array([0.5, 2. , 3.5, 3. , 0. ])
     """
     if axes is None and out is None and method == "auto":
-        short = short_line(in1, in2, mode, SHORT_SIGNAL_CORRELATE)
+        short = short_call(in1, in2, mode, SHORT_SIGNAL_CORRELATE)
         if short is not None:
             return short
     scalars = _scalars(in1, in2)
@@ -607,6 +609,10 @@ def _fill(fillvalue: Any, dtype: np.dtype[Any]) -> complex:
         ) from error
 
 
+def _is_plain_zero(fillvalue: Any) -> bool:
+    return type(fillvalue) is int and fillvalue == 0
+
+
 def _lower_convolve2d(
     in1: Any, in2: Any, mode: Any = "full", boundary: Any = "fill", fillvalue: Any = 0
 ) -> Call:
@@ -662,6 +668,10 @@ def convolve2d(
     array([[3, 3],
            [7, 7]])
     """
+    if boundary == "fill" and _is_plain_zero(fillvalue):
+        short = short_call(in1, in2, mode, SHORT_SIGNAL_CONVOLVE2D)
+        if short is not None:
+            return short
     return _lower_convolve2d(in1, in2, mode, boundary, fillvalue).solve()
 
 
@@ -712,6 +722,10 @@ def correlate2d(
     array([[3],
            [7]])
     """
+    if boundary == "fill" and _is_plain_zero(fillvalue):
+        short = short_call(in1, in2, mode, SHORT_SIGNAL_CORRELATE2D)
+        if short is not None:
+            return short
     return _lower_correlate2d(in1, in2, mode, boundary, fillvalue).solve()
 
 

@@ -394,14 +394,14 @@ def test_blocks_that_do_not_fit_are_refused():
 
 @pytest.mark.parametrize("dtype", [d for d in DTYPES if d != "g"])
 @pytest.mark.parametrize("mode", ["full", "same", "valid"])
-def test_short_lines(dtype, mode, rng):
+def test_short_calls(dtype, mode, rng):
     """Both signal functions, wherever this road takes the call."""
     roads = (("convolve", _core.SHORT_SIGNAL_CONVOLVE), ("correlate", _core.SHORT_SIGNAL_CORRELATE))
     taken = 0
     for n, m in itertools.product((1, 2, 3, 7, 8, 16, 17, 33, 65, 200, 500), (1, 2, 3, 8, 17, 64)):
         a, b = operands(rng, (n,), (m,), dtype)
         for name, rules in roads:
-            result = _core.short_line(a, b, mode, rules)
+            result = _core.short_call(a, b, mode, rules)
             if result is None:
                 continue
             taken += 1
@@ -411,15 +411,41 @@ def test_short_lines(dtype, mode, rng):
     assert taken
 
 
-def test_short_lines_leave_the_rest_alone():
+@pytest.mark.parametrize("mode", ["full", "same", "valid"])
+@pytest.mark.parametrize("name", ["convolve", "correlate", "convolve2d", "correlate2d"])
+def test_short_calls_of_more_axes(name, mode, rng):
+    rules = getattr(_core, f"SHORT_SIGNAL_{name.upper()}")
+    flat = name.endswith("2d")
+    taken = 0
+    for _ in range(200):
+        ndim = 2 if flat else int(rng.integers(2, 5))
+        longest = (0, 0, 20, 9, 6)[ndim]
+        shapes = [tuple(int(n) for n in rng.integers(1, longest, ndim)) for _ in range(2)]
+        dtype = str(rng.choice(list("bhilfdFD")))
+        a, b = operands(rng, *shapes, dtype)
+        result = _core.short_call(a, b, mode, rules)
+        if result is None:
+            continue
+        taken += 1
+        rest = mode, None, 0, 0, name == "correlate2d"
+        expected = signal_reference(name.removesuffix("2d"), a, b, *rest)
+        bound = 0
+        if dtype in "fdFD":
+            bound = 4 * np.finfo(dtype).eps * np.sqrt(b.size) * np.abs(a).sum() * np.abs(b).max()
+        assert_within(result, expected, bound, np.dtype(dtype), f"{name} {shapes} {mode} {dtype}")
+    assert taken > 20
+
+
+def test_short_calls_leave_the_rest_alone():
     """Whatever is not plain is not for this road."""
     a, b = np.arange(9.0), np.arange(3.0)
     road = _core.SHORT_SIGNAL_CONVOLVE
-    assert _core.short_line(a, b, "full", road) is not None
+    assert _core.short_call(a, b, "full", road) is not None
     refused = [
         (a[::2], b),
         (a, b[::-1]),
-        (a[None], b[None]),
+        (a.reshape(1, 1, 1, 1, 9), b.reshape(1, 1, 1, 1, 3)),
+        (a[None], b),
         (a[:0], b),
         (a, b[:0]),
         (a.astype("f"), b),
@@ -431,9 +457,13 @@ def test_short_lines_leave_the_rest_alone():
         (np.ones(1000), np.ones(300)),
     ]
     for first, second in refused:
-        assert _core.short_line(first, second, "full", road) is None
+        assert _core.short_call(first, second, "full", road) is None
+    image = np.ones((5, 5))
+    assert _core.short_call(image, image, "full", _core.SHORT_NUMPY_CONVOLVE) is None
+    assert _core.short_call(a, b, "full", _core.SHORT_SIGNAL_CONVOLVE2D) is None
+    assert _core.short_call(np.ones((2, 9)), np.ones((9, 2)), "valid", road) is None
     for mode in ("bogus", None, 2, ["full"]):
-        assert _core.short_line(a, b, mode, road) is None
+        assert _core.short_call(a, b, mode, road) is None
 
 
 # Work on spectra ----------------------------------------------------------------------------------

@@ -5,6 +5,8 @@ import numpy as np
 
 SHORT_SIGNAL_CONVOLVE: int
 SHORT_SIGNAL_CORRELATE: int
+SHORT_SIGNAL_CONVOLVE2D: int
+SHORT_SIGNAL_CORRELATE2D: int
 SHORT_NUMPY_CONVOLVE: int
 SHORT_NUMPY_CORRELATE: int
 
@@ -18,7 +20,7 @@ def correlate(
     fill: np.ndarray | None = None,
     threads: int = 1,
 ) -> None: ...
-def short_line(in1: object, in2: object, mode: object, rules: int) -> np.ndarray | None: ...
+def short_call(in1: object, in2: object, mode: object, rules: int) -> np.ndarray | None: ...
 def line_fft_lanes(dtype: np.dtype[Any]) -> int: ...
 def line_fft_spectrum(w: np.ndarray, points: int) -> np.ndarray: ...
 def line_fft_correlate(

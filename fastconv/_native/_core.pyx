@@ -54,9 +54,7 @@ cdef extern from "direct.hpp" namespace "fastconv" nogil:
         unsupported_type
         workspace
     Status c_correlate "fastconv::correlate"(const Correlation& correlation, int threads)
-    bint correlate_line(
-        ElementType type, const char* x, ptrdiff_t x_extent, const char* w, ptrdiff_t taps,
-        ptrdiff_t w_stride, char* out, ptrdiff_t out_extent, ptrdiff_t offset)
+    bint correlate_small(const Correlation& correlation)
 
 cdef extern from "linefft.hpp" namespace "fastconv" nogil:
     ctypedef struct LineFft:
@@ -334,7 +332,7 @@ def line_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.
     return nonfinite
 
 
-# Multiply-adds and taps up to which a line takes the fast road: 10 µs of float32 at AVX-512, for
+# Multiply-adds and taps up to which a call takes the fast road: 10 µs of float32 at AVX-512, for
 # which no thread and no FFT pays. From GIL_MACS on it might take 20 µs somewhere, and the GIL is
 # released.
 cdef enum:
@@ -342,83 +340,128 @@ cdef enum:
     SHORT_TAPS = 256
     GIL_MACS = 1 << 15
 
-# Which function's rules for modes and swapping a short line follows.
+# Whose rules for modes a call follows.
 cdef enum Rules:
-    SIGNAL_CONVOLVE, SIGNAL_CORRELATE, NUMPY_CONVOLVE, NUMPY_CORRELATE
+    SIGNAL_CONVOLVE, SIGNAL_CORRELATE, SIGNAL_CONVOLVE2D, SIGNAL_CORRELATE2D
+    NUMPY_CONVOLVE, NUMPY_CORRELATE
 
 SHORT_SIGNAL_CONVOLVE = SIGNAL_CONVOLVE
 SHORT_SIGNAL_CORRELATE = SIGNAL_CORRELATE
+SHORT_SIGNAL_CONVOLVE2D = SIGNAL_CONVOLVE2D
+SHORT_SIGNAL_CORRELATE2D = SIGNAL_CORRELATE2D
 SHORT_NUMPY_CONVOLVE = NUMPY_CONVOLVE
 SHORT_NUMPY_CORRELATE = NUMPY_CORRELATE
 
+cdef enum Mode:
+    FULL, SAME, VALID
 
-def short_line(in1, in2, mode, int rules):
-    """
-    Convolve or correlate two short 1-D arrays, or return None where this road is not for them.
+cdef enum:
+    SHORT_AXES = 4
 
-    The fast road of small calls: plain contiguous arrays of one dtype, so short that planning
-    would cost more than computing. Everything else, and every error, is the long road's.
+
+cdef inline int mode_of(object mode) noexcept:
+    if type(mode) is str:
+        if mode == "same":
+            return SAME
+        if mode == "full":
+            return FULL
+        if mode == "valid":
+            return VALID
+    return -1
+
+
+cdef inline bint axes_fit(cnp.ndarray x, int rules) noexcept:
+    cdef int ndim = cnp.PyArray_NDIM(x)
+    if rules == NUMPY_CONVOLVE or rules == NUMPY_CORRELATE:
+        return ndim == 1
+    if rules == SIGNAL_CONVOLVE2D or rules == SIGNAL_CORRELATE2D:
+        return ndim == 2
+    return 1 <= ndim <= SHORT_AXES
+
+
+def short_call(in1, in2, mode, int rules):
     """
-    cdef ElementType element
+    Convolve or correlate two small arrays, or return None where this road is not for them.
+
+    The fast road of small calls: plain contiguous arrays of one dtype, so small that planning
+    would cost more than computing, with zeros beyond the edge. Everything else, and every error,
+    is the long road's.
+    """
     cdef cnp.ndarray x, w, out
-    cdef ptrdiff_t n1, n2, longer, taps, start, w_stride, item
-    cdef cnp.npy_intp extent
-    cdef const char* w_data
-    if not cnp.PyArray_CheckExact(in1) or not cnp.PyArray_CheckExact(in2):
+    cdef Correlation job
+    cdef CorrelationAxis* axis
+    cdef cnp.npy_intp[SHORT_AXES] extents
+    cdef ptrdiff_t n1, n2, start, macs, taps = 1, stride
+    cdef bint swap, correlate, larger1 = True, larger2 = True, solved
+    cdef int i, ndim, mode_code = mode_of(mode)
+    if (mode_code < 0 or not cnp.PyArray_CheckExact(in1) or not cnp.PyArray_CheckExact(in2)):
         return None
     x = <cnp.ndarray>in1
     w = <cnp.ndarray>in2
-    if (cnp.PyArray_NDIM(x) != 1 or cnp.PyArray_NDIM(w) != 1
+    ndim = cnp.PyArray_NDIM(x)
+    if (cnp.PyArray_NDIM(w) != ndim or not axes_fit(x, rules)
             or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(w)
             or not cnp.PyArray_ISCARRAY_RO(x) or not cnp.PyArray_ISCARRAY_RO(w)):
         return None
-    element = element_type_of(x)
-    if element == ELEMENT_TYPES:
+    job.type = element_type_of(x)
+    if job.type == ELEMENT_TYPES:
         return None
-    n1 = cnp.PyArray_DIM(x, 0)
-    n2 = cnp.PyArray_DIM(w, 0)
-    if n1 == 0 or n2 == 0 or n1 * n2 > SHORT_MACS or min(n1, n2) > SHORT_TAPS:
-        return None
-    if rules == SIGNAL_CORRELATE or rules == NUMPY_CORRELATE:
-        # Swapped or complex correlation reverses and conjugates: the long road does.
-        if n2 > n1 or element >= COMPLEX64:
+    correlate = rules == SIGNAL_CORRELATE or rules == SIGNAL_CORRELATE2D or rules == NUMPY_CORRELATE
+    swap = cnp.PyArray_SIZE(w) > cnp.PyArray_SIZE(x)
+    if correlate and (swap or job.type >= COMPLEX64):
+        return None  # these reverse and conjugate: the long road does
+    macs = 1
+    for i in range(ndim):
+        n1 = cnp.PyArray_DIM(x, i)
+        n2 = cnp.PyArray_DIM(w, i)
+        larger1 = larger1 and n1 >= n2
+        larger2 = larger2 and n2 >= n1
+        if mode_code == FULL:
+            extents[i] = n1 + n2 - 1
+            start = 0
+        elif mode_code == VALID:
+            extents[i] = max(n1, n2) - min(n1, n2) + 1
+            start = min(n1, n2) - 1
+        else:
+            extents[i] = max(n1, n2) if rules == NUMPY_CONVOLVE else n1
+            start = (n2 if rules == SIGNAL_CORRELATE2D else n1 + n2 - 1 - extents[i]) // 2
+        axis = &job.axes[i]
+        axis.x_extent = n2 if swap else n1
+        axis.taps = n1 if swap else n2
+        axis.out_extent = extents[i]
+        axis.offset = start - (axis.taps - 1)
+        taps *= axis.taps
+        if n1 == 0 or n2 == 0 or taps > SHORT_TAPS or extents[i] > SHORT_MACS:
             return None
-    longer = n1
-    taps = n2
-    if n2 > n1:
+        macs *= extents[i]
+        if macs > SHORT_MACS:
+            return None
+    macs *= taps
+    if macs > SHORT_MACS or (mode_code == VALID and not larger1 and not larger2):
+        return None
+    out = <cnp.ndarray>cnp.PyArray_SimpleNew(ndim, extents, cnp.PyArray_TYPE(x))
+    if swap:
         x, w = w, x
-        longer = n2
-        taps = n1
-    if type(mode) is not str:
-        return None
-    if mode == "same":
-        extent = longer if rules == NUMPY_CONVOLVE else n1
-        start = (longer + taps - 1 - extent) // 2
-    elif mode == "full":
-        extent = longer + taps - 1
-        start = 0
-    elif mode == "valid":
-        extent = longer - taps + 1
-        start = taps - 1
-    else:
-        return None
-    item = cnp.PyArray_ITEMSIZE(x)
-    w_data = <const char*>cnp.PyArray_DATA(w)
-    w_stride = item
-    if rules == SIGNAL_CORRELATE or rules == NUMPY_CORRELATE:
-        w_data += (taps - 1) * item
-        w_stride = -item
-    out = <cnp.ndarray>cnp.PyArray_SimpleNew(1, &extent, cnp.PyArray_TYPE(x))
-    cdef const char* x_data = <const char*>cnp.PyArray_DATA(x)
-    cdef char* out_data = <char*>cnp.PyArray_DATA(out)
-    cdef bint solved
-    if n1 * n2 <= GIL_MACS:
-        solved = correlate_line(element, x_data, longer, w_data, taps, w_stride, out_data, extent,
-                                start - (taps - 1))
+    job.axis_count = ndim
+    job.x = <const char*>cnp.PyArray_DATA(x)
+    job.w = <const char*>cnp.PyArray_DATA(w)
+    job.out = <char*>cnp.PyArray_DATA(out)
+    job.boundary = <Boundary>0
+    job.fill = NULL
+    for i in range(ndim):
+        axis = &job.axes[i]
+        axis.x_stride = cnp.PyArray_STRIDE(x, i)
+        axis.out_stride = cnp.PyArray_STRIDE(out, i)
+        stride = cnp.PyArray_STRIDE(w, i)
+        axis.w_stride = stride
+        if not correlate:  # convolution: the taps from the last to the first
+            job.w += (axis.taps - 1) * stride
+            axis.w_stride = -stride
+    if macs <= GIL_MACS:
+        solved = correlate_small(job)
     else:
         with nogil:
-            solved = correlate_line(element, x_data, longer, w_data, taps, w_stride, out_data,
-                                    extent, start - (taps - 1))
+            solved = correlate_small(job)
     return out if solved else None
 
 

@@ -505,28 +505,34 @@ constexpr ptrdiff_t short_weight_bytes = 1 << 10;
 constexpr int short_group_limit = 64;
 
 template <class Scalar>
-bool finite(const char* p) {
-  Scalar value;
-  memcpy(&value, p, sizeof value);
-  return isfinite(value);
-}
-
-bool finite_taps(const TileSet& set, ElementType type, const char* w, ptrdiff_t taps,
-                 ptrdiff_t stride) {
-  const bool single = type == FLOAT32 || type == COMPLEX64;
-  if (!single && type != FLOAT64 && type != COMPLEX128) return true;
-  for (ptrdiff_t k = 0; k < taps; k++)
-    for (int part = 0; part < set.parts; part++) {
-      const char* p = w + k * stride + part * set.scalar_bytes;
-      if (!(single ? finite<float>(p) : finite<double>(p))) return false;
-    }
+bool finite(const char* p, int parts) {
+  for (int part = 0; part < parts; part++) {
+    Scalar value;
+    memcpy(&value, p + part * ptrdiff_t(sizeof value), sizeof value);
+    if (!isfinite(value)) return false;
+  }
   return true;
 }
 
+// Whether every tap is, from axis on.
+bool finite_taps(const Correlation& c, int parts, const char* w, int axis) {
+  if (axis == c.axis_count) {
+    const bool single = c.type == FLOAT32 || c.type == COMPLEX64;
+    return single ? finite<float>(w, parts) : finite<double>(w, parts);
+  }
+  for (ptrdiff_t k = 0; k < c.axes[axis].taps; k++)
+    if (!finite_taps(c, parts, w + k * c.axes[axis].w_stride, axis + 1)) return false;
+  return true;
+}
+
+bool is_floating(ElementType type) {
+  return type == FLOAT32 || type == FLOAT64 || type == COMPLEX64 || type == COMPLEX128;
+}
+
 // For lines that fit the buffers on the stack.
-void correlate_short_line(const TileSet& set, const char* x, ptrdiff_t x_extent, const char* w,
-                          ptrdiff_t taps, ptrdiff_t w_stride, char* out, ptrdiff_t out_extent,
-                          ptrdiff_t offset) {
+void correlate_short_line(const TileSet& set, const char* x, const CorrelationAxis& line,
+                          const char* w, char* out) {
+  const ptrdiff_t taps = line.taps, out_extent = line.out_extent;
   const ptrdiff_t element = set.scalar_bytes * set.parts;
   const ptrdiff_t vector = set.vector_bytes;
   const ptrdiff_t out_bytes = out_extent * element;
@@ -537,15 +543,15 @@ void correlate_short_line(const TileSet& set, const char* x, ptrdiff_t x_extent,
   int count = 0;
   char* packed = weights;
   const ptrdiff_t per_vector = vector / element;
-  split_line(
-      taps, per_vector, set.group_rows,
-      [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
-        groups[count++] = {packed, {0, (row * per_vector + column) * element}, columns, int(rows)};
-        for (ptrdiff_t k = column; k < column + columns; k++)
-          for (ptrdiff_t r = row; r < row + rows; r++, packed += element)
-            memcpy(packed, w + (taps - 1 - (r * per_vector + k)) * w_stride, size_t(element));
-      });
-  const GatherAxis axis = {x_extent, element, offset, out_extent + taps - 1, element};
+  split_line(taps, per_vector, set.group_rows,
+             [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
+               groups[count++] = {
+                   packed, {0, (row * per_vector + column) * element}, columns, int(rows)};
+               for (ptrdiff_t k = column; k < column + columns; k++)
+                 for (ptrdiff_t r = row; r < row + rows; r++, packed += element)
+                   memcpy(packed, w + (r * per_vector + k) * line.w_stride, size_t(element));
+             });
+  const GatherAxis axis = {line.x_extent, element, line.offset, out_extent + taps - 1, element};
   gather(x, input, &axis, 1, element, Boundary::zero, nullptr);
   memset(input + in_bytes, 0, size_t(vector));
   ptrdiff_t at = 0;
@@ -564,25 +570,19 @@ void correlate_short_line(const TileSet& set, const char* x, ptrdiff_t x_extent,
 
 }  // namespace
 
-bool correlate_line(ElementType type, const char* x, ptrdiff_t x_extent, const char* w,
-                    ptrdiff_t taps, ptrdiff_t w_stride, char* out, ptrdiff_t out_extent,
-                    ptrdiff_t offset) {
-  const TileSet* set = tile_set_of(type);
-  if (!set || set->scalar_bytes > 8 || !finite_taps(*set, type, w, taps, w_stride)) return false;
+bool correlate_small(const Correlation& c) {
+  const TileSet* set = tile_set_of(c.type);
+  if (!set || set->scalar_bytes > 8) return false;
+  if (is_floating(c.type) && !finite_taps(c, set->parts, c.w, 0)) return false;
   const ptrdiff_t element = set->scalar_bytes * set->parts;
-  if ((out_extent + taps - 1) * element + set->vector_bytes <= short_input_bytes &&
-      taps * element <= short_weight_bytes) {
-    correlate_short_line(*set, x, x_extent, w, taps, w_stride, out, out_extent, offset);
+  const CorrelationAxis& line = c.axes[0];
+  if (c.axis_count == 1 &&
+      (line.out_extent + line.taps - 1) * element + set->vector_bytes <= short_input_bytes &&
+      line.taps * element <= short_weight_bytes) {
+    correlate_short_line(*set, c.x, line, c.w, c.out);
     return true;
   }
-  Correlation line{};
-  line.type = type;
-  line.axis_count = 1;
-  line.axes[0] = {x_extent, element, taps, -w_stride, out_extent, element, offset};
-  line.x = x;
-  line.w = w + (taps - 1) * w_stride;
-  line.out = out;
-  return correlate(line, 1) == Status::ok;
+  return correlate(c, 1) == Status::ok;
 }
 
 }  // namespace fastconv

@@ -32,13 +32,10 @@ enum class Status { ok, no_memory, unsupported_type, workspace };
 // Every extent and tap count is positive; `out` overlaps neither x nor w.
 Status correlate(const Correlation& correlation, int threads);
 
-// The same for one contiguous line with a zero boundary, on the calling thread; a line that fits
-// buffers on the stack is done without allocation:
-// out[p] = Σ_k w[taps - 1 - k] · x̃[p + offset + k], where w_stride may be negative.
-// Returns false where there is no kernel for the type or no memory, or where a tap is not finite
-// (its product with the zeros beyond the edge would not be zero); `out` holds anything then.
-bool correlate_line(ElementType type, const char* x, ptrdiff_t x_extent, const char* w,
-                    ptrdiff_t taps, ptrdiff_t w_stride, char* out, ptrdiff_t out_extent,
-                    ptrdiff_t offset);
+// The same on the calling thread, for a small problem with a zero boundary; a contiguous line that
+// fits buffers on the stack is done without allocation. Returns false where there is no kernel for
+// the type or no memory, or where a tap is not finite (its product with the zeros beyond the edge
+// would not be zero); `out` holds anything then.
+bool correlate_small(const Correlation& correlation);
 
 }  // namespace fastconv
