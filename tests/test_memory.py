@@ -114,3 +114,40 @@ def test_a_memory_mapped_file_is_not_loaded_twice(tmp_path):
     print(used)
     """
     assert workspace(code) <= max(FLOOR, 2 * 8 * 10**7)
+
+
+def test_nan_in_the_data_of_an_fft():
+    code = """
+    a, b = np.ones(10**7, np.float32), np.ones(3000, np.float32)
+    a[[5, 10**6, 9 * 10**6]] = np.nan, np.inf, -np.inf
+    fastconv.convolve(a[:9], b[:3], method="direct")
+    used, y = extra(lambda: fastconv.convolve(a, b, "same"))
+    assert 6000 < np.count_nonzero(~np.isfinite(y)) < 9001
+    print(a.nbytes + y.nbytes, used)
+    """
+    total, used = (int(n) for n in python(MEASURE, code, timeout=300).split())
+    assert used <= max(FLOOR, total)
+
+
+def test_a_kernel_too_long_for_one_transform():
+    """In single precision: the spectrum of 4 * 10**6 samples alone would take half the bound."""
+    code = """
+    a, b = np.ones(4 * 10**6, np.float32), np.ones(500_001, np.float32)
+    fastconv.convolve(a[:9], b[:3], method="fft")
+    used, y = extra(lambda: fastconv.convolve(a, b, "same"))
+    assert abs(y[2 * 10**6] - 500_001) < 1 and abs(y[0] - 250_001) < 1
+    print(used)
+    """
+    assert workspace(code) <= FLOOR
+
+
+def test_what_plain_numpy_takes():
+    """Complex long double has no kernel."""
+    code = """
+    a, b = np.ones((1000, 4000), np.clongdouble), np.ones((2, 2), np.clongdouble)
+    used, y = extra(lambda: fastconv.convolve(a, b, "same", "reference"))
+    assert y[1, 1] == y[-1, -1] == 4
+    print(a.nbytes + y.nbytes, used)
+    """
+    total, used = (int(n) for n in python(MEASURE, code, timeout=300).split())
+    assert used <= max(FLOOR, total)

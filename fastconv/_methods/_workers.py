@@ -13,7 +13,9 @@ import os
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from typing import Any
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
 
 _lock = threading.Lock()
 _pool: ThreadPoolExecutor | None = None
@@ -32,12 +34,14 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forget_pool)
 
 
-def run(work: Callable[[Iterator[Any]], bool], items: Iterable[Any], threads: int) -> bool:
+def run(
+    work: Callable[[Iterator[Any]], Result], items: Iterable[Any], threads: int
+) -> list[Result]:
     """
     Call ``work(part)`` on up to `threads` threads; each part is an iterator shared by all.
 
     Each thread takes its next item when it is done with the last, so that a slow core takes fewer.
-    Returns whether any call returned True.
+    Returns what each call returned.
     """
     shared = _Shared(items)
     futures = _submit(work, shared, threads - 1)
@@ -49,15 +53,15 @@ def run(work: Callable[[Iterator[Any]], bool], items: Iterable[Any], threads: in
         # the caller's arrays.
         started = [f for f in futures if not f.cancel()]
         wait(started)
-    return any([result, *(f.result() for f in started)])
+    return [result, *(f.result() for f in started)]
 
 
 def _submit(
-    work: Callable[[Iterator[Any]], bool], shared: _Shared, count: int
-) -> list[Future[bool]]:
+    work: Callable[[Iterator[Any]], Result], shared: _Shared, count: int
+) -> list[Future[Result]]:
     """Start `count` workers, or as many as are to be had: none in a forked child or at exit."""
     global _pool, _pool_size
-    futures: list[Future[bool]] = []
+    futures: list[Future[Result]] = []
     if count < 1 or _forked:
         return futures
     with _lock:

@@ -14,17 +14,18 @@ References
 
 from __future__ import annotations
 
+import enum
 import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import _nonfinite, _workers
+from fastconv._methods import _nonfinite, _workers, direct
 from fastconv._methods._transforms import Transform, TransformSpec, borrowed, fast_length
 from fastconv._native import _core
 from fastconv._problem import Boundary, Estimate, Problem, Reason, Shape
@@ -70,12 +71,12 @@ class Layout:
         return tuple(b.length for b in self.blocks)
 
 
-def _transform_dtype(problem: Problem) -> np.dtype[Any]:
+def _transform_dtype(problem: Problem, wide: bool) -> np.dtype[Any]:
     """Return the floating type of the transforms: double where it is needed, or free."""
     dtype = problem.dtype
     if dtype.kind in "iu":
         return np.dtype(np.float64)
-    if max(math.prod(problem.x), math.prod(problem.out)) <= _DOUBLE_ELEMENTS:
+    if wide or max(math.prod(problem.x), math.prod(problem.out)) <= _DOUBLE_ELEMENTS:
         return np.result_type(dtype, np.float64)
     return dtype
 
@@ -139,12 +140,12 @@ def _transformed_axes(problem: Problem) -> Shape:
 
 
 @functools.lru_cache(maxsize=512)
-def choose_layout(problem: Problem) -> Layout | None:
-    """Return the cheapest cut within the workspace bound, or None."""
+def choose_layout(problem: Problem, wide: bool = False) -> Layout | None:
+    """Return the cheapest cut within the workspace bound, or None; `wide` transforms in double."""
     axes = _transformed_axes(problem)
     parts = [1] * len(axes)
     while True:
-        best = min(_layouts(problem, axes, tuple(parts)), key=_seconds, default=None)
+        best = min(_layouts(problem, wide, axes, tuple(parts)), key=_seconds, default=None)
         if best is not None:
             return best
         longest = max(range(len(axes)), key=lambda i: problem.w[axes[i]] / parts[i])
@@ -157,9 +158,9 @@ def _seconds(layout: Layout) -> float:
     return layout.seconds
 
 
-def _layouts(problem: Problem, axes: Shape, parts: Shape) -> Iterator[Layout]:
+def _layouts(problem: Problem, wide: bool, axes: Shape, parts: Shape) -> Iterator[Layout]:
     """Every cut within the workspace bound, for this number of parts of the kernel."""
-    dtype = _transform_dtype(problem)
+    dtype = _transform_dtype(problem, wide)
     tried = _LENGTHS_TRIED.get(len(axes), 2)
     choices = [
         _axis_choices(problem, a, -(-problem.w[a] // p), p > 1, tried)
@@ -212,6 +213,14 @@ def _windowed(length: int, out: int, offset: int, taps: int) -> AxisBlocks:
 # --- running --------------------------------------------------------------------------------------
 
 
+class Met(enum.Flag):
+    """What a run met that its transforms cannot carry."""
+
+    NOTHING = 0
+    NONFINITE = enum.auto()  # in the data
+    OVERFLOW = enum.auto()  # out of the transforms of finite data
+
+
 @dataclass(frozen=True, slots=True)
 class Kernel:
     """A kernel's spectra, and the kernel as it was where it held NaN or Inf."""
@@ -226,7 +235,7 @@ def build(problem: Problem) -> Runner:
     """Return the callable that solves problems of this shape."""
     layout = choose_layout(problem)
     assert layout is not None
-    return Runner(problem, layout)
+    return Runner(problem, layout, _transform_dtype(problem, False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -235,14 +244,20 @@ class Runner:
 
     problem: Problem
     layout: Layout
+    transform_dtype: np.dtype[Any]
 
     def _order(self) -> Shape:
         """Batch axes first, transformed axes last."""
         ndim = len(self.problem.x)
         return tuple(a for a in range(ndim) if a not in self.layout.axes) + self.layout.axes
 
+    @property
+    def _is_staged(self) -> bool:
+        """Whether the data passes through double on its way."""
+        return self.transform_dtype != self.problem.dtype
+
     def _spec(self, count: int) -> TransformSpec:
-        return TransformSpec(count, self.layout.lengths, _transform_dtype(self.problem))
+        return TransformSpec(count, self.layout.lengths, self.transform_dtype)
 
     def prepare(self, w: np.ndarray) -> Kernel:
         """Transform the kernel."""
@@ -283,11 +298,13 @@ class Runner:
         """Fill `out`."""
         problem = self.problem
         threads = _cost.threads_for(self.layout.seconds, threads)
-        found = False
+        met = Met.NOTHING
         for at, parts in zip(problem.kernels(), kernel.spectra, strict=True):
             for number, (starts, spectrum) in enumerate(parts):
-                found |= self._run_part(x[at], spectrum, starts, out[at], number > 0, threads)
-        if found or kernel.nonfinite:
+                met |= self._run_part(x[at], spectrum, starts, out[at], number > 0, threads)
+        if Met.OVERFLOW in met and not self._is_staged:
+            solve_wider(problem, x, kernel.w, out, threads)
+        elif Met.NONFINITE in met or kernel.nonfinite:
             _nonfinite.mend(solve_finite(threads), problem, x, kernel.w, out)
 
     def _run_part(
@@ -298,47 +315,52 @@ class Runner:
         out: np.ndarray,
         add: bool,
         threads: int,
-    ) -> bool:
-        """Convolve with one part of the kernel; returns whether the data held NaN or Inf."""
+    ) -> Met:
+        """Convolve with one part of the kernel."""
         problem, layout = self.problem, self.layout
         order = self._order()
         x_view, out_view = x.transpose(order), out.transpose(order)
         fill = None
         if problem.boundary is Boundary.CONSTANT:
             fill = np.array([problem.fill]).astype(x.dtype)
-        staged = _transform_dtype(problem) != problem.dtype
         skip = (0,) * (len(order) - len(layout.axes)) + tuple(b.skip for b in layout.blocks)
         valid = (1,) * (len(order) - len(layout.axes)) + tuple(b.valid for b in layout.blocks)
 
-        def work(batches: Iterable[tuple[np.ndarray, np.ndarray]]) -> bool:
-            found = False
+        def work(batches: Iterator[tuple[np.ndarray, np.ndarray]]) -> Met:
+            met = Met.NOTHING
             with borrowed(self._spec(layout.batch)) as transform:
                 block_shape = (-1,) + (1,) * (len(order) - len(layout.axes)) + layout.lengths
                 blocks = transform.data.reshape(block_shape)
-                staging = np.empty(blocks.shape, x.dtype) if staged else blocks
+                staging = np.empty(blocks.shape, x.dtype) if self._is_staged else blocks
                 for starts, data_starts in batches:
                     count = len(starts)
                     _core.gather_blocks(
                         x_view, staging[:count], data_starts, problem.boundary, fill
                     )
-                    if staged:
+                    if self._is_staged:
                         blocks[:count] = staging[:count]
-                    if problem.dtype.kind in "fc":
-                        found |= _zero_nonfinite(transform.data[:count])
+                    if problem.dtype.kind in "fc" and _zero_nonfinite(transform.data[:count]):
+                        met |= Met.NONFINITE
                     transform.forward()
                     _multiply(transform.spectrum, spectrum)
                     transform.backward()
+                    if _zero_nonfinite(transform.data[:count]):
+                        met |= Met.OVERFLOW
                     if problem.dtype.kind in "iu":
                         # By way of int64, which wraps where float64 to a narrow type would not.
                         staging[:count] = np.rint(blocks[:count]).astype(np.int64)
-                    elif staged:
-                        staging[:count] = blocks[:count]
+                    elif self._is_staged:
+                        with np.errstate(over="ignore"):
+                            staging[:count] = blocks[:count]
                     _put(staging[:count], out_view, starts, skip, valid, add)
-            return found
+            return met
 
         batches = self._batches(out_view.shape, order, part_start)
         room = problem.workspace_limit // max(layout.workspace, 1)
-        return _workers.run(work, batches, min(threads, max(room, 1)))
+        met = Met.NOTHING
+        for each in _workers.run(work, batches, min(threads, max(room, 1))):
+            met |= each
+        return met
 
     def _batches(
         self, out_shape: Shape, order: Shape, part_start: Shape
@@ -370,6 +392,22 @@ def solve_finite(threads: int) -> _nonfinite.Solve:
         runner(x, runner.prepare(w), out, threads)
 
     return solve
+
+
+def solve_wider(
+    problem: Problem, x: np.ndarray, w: np.ndarray, out: np.ndarray, threads: int
+) -> None:
+    """Solve again, from scratch, what overflowed in the transforms: in double, else directly."""
+    runner: Runner | direct.Runner
+    layout = choose_layout(problem, wide=True)
+    wide = _transform_dtype(problem, wide=True)
+    if layout is not None and wide != problem.dtype:
+        runner = Runner(problem, layout, wide)
+    elif direct.reject(problem) is None:
+        runner = direct.build(problem)
+    else:
+        return
+    runner(x, runner.prepare(w), out, threads)  # type: ignore[arg-type]
 
 
 def _zero_nonfinite(data: np.ndarray) -> bool:

@@ -141,7 +141,7 @@ class Runner:
         """Fill `out`."""
         problem, layout = self.problem, self.layout
         threads = _used_threads(problem, layout, threads)
-        nonfinite = _core.line_fft_correlate(
+        nonfinite, overflowed = _core.line_fft_correlate(
             x.transpose(self.order),
             kernel.spectrum,
             problem.w[layout.axis],
@@ -152,5 +152,7 @@ class Runner:
             self.fill,
             threads,
         )
-        if nonfinite or kernel.nonfinite:
+        if overflowed:
+            fft.solve_wider(problem, x, kernel.w, out, threads)
+        elif nonfinite or kernel.nonfinite:
             _nonfinite.mend(fft.solve_finite(threads), problem, x, kernel.w, out)

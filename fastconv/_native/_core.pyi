@@ -33,7 +33,7 @@ def line_fft_correlate(
     boundary: int = 0,
     fill: np.ndarray | None = None,
     threads: int = 1,
-) -> int: ...
+) -> tuple[int, int]: ...
 def gather(
     x: np.ndarray,
     out: np.ndarray,

@@ -65,7 +65,7 @@ cdef extern from "linefft.hpp" namespace "fastconv" nogil:
         const LineFft& fft, const char* w, ptrdiff_t taps, void* spectrum)
     Status c_line_fft_correlate "fastconv::line_fft_correlate"(
         const LineFft& fft, const Correlation& correlation, const void* spectrum, int threads,
-        ptrdiff_t* nonfinite)
+        ptrdiff_t* nonfinite, ptrdiff_t* overflowed)
 
 cdef extern from "threads.hpp" namespace "fastconv" nogil:
     ctypedef void (*RangeFunction)(void*, ptrdiff_t, ptrdiff_t, int) noexcept nogil
@@ -291,8 +291,10 @@ def line_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.
 
     Returns
     -------
-    int
+    nonfinite : int
         How many NaN and Inf were met; they counted as zero.
+    overflowed : int
+        How many came out of the transforms: finite data may overflow in them.
 
     Raises
     ------
@@ -301,7 +303,7 @@ def line_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.
     """
     cdef Correlation job
     cdef LineFft fft
-    cdef ptrdiff_t nonfinite = 0
+    cdef ptrdiff_t nonfinite = 0, overflowed = 0
     cdef int i, last = cnp.PyArray_NDIM(x) - 1
     cdef Status status
     cdef const void* h = cnp.PyArray_DATA(spectrum)
@@ -326,10 +328,10 @@ def line_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.
     if fill is not None:
         job.fill = <const char*>cnp.PyArray_DATA(fill)
     with nogil:
-        status = c_line_fft_correlate(fft, job, h, threads, &nonfinite)
+        status = c_line_fft_correlate(fft, job, h, threads, &nonfinite, &overflowed)
     if status != Status.ok:
         raise MemoryError("no memory for the scratch of the transforms")
-    return nonfinite
+    return nonfinite, overflowed
 
 
 # Multiply-adds and taps up to which a call takes the fast road: 10 µs of float32 at AVX-512, for

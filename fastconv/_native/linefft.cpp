@@ -123,10 +123,15 @@ class LineFftJob {
     memset(scratch + 2 * plane_bytes_ + lines_ * line_bytes_, 0, size_t(line_bytes_));
   }
 
-  ptrdiff_t run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
-    ptrdiff_t nonfinite = 0;
-    for (ptrdiff_t batch = first; batch < last; batch++) nonfinite += run_batch(batch, scratch);
-    return nonfinite;
+  // What was not finite, before the transforms and after them.
+  struct Found {
+    ptrdiff_t before = 0, after = 0;
+  };
+
+  Found run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
+    Found found;
+    for (ptrdiff_t batch = first; batch < last; batch++) run_batch(batch, scratch, found);
+    return found;
   }
 
  private:
@@ -152,7 +157,7 @@ class LineFftJob {
     return b;
   }
 
-  ptrdiff_t run_batch(ptrdiff_t batch, char* scratch) const {
+  void run_batch(ptrdiff_t batch, char* scratch, Found& found) const {
     char* re = scratch;
     char* im = re + plane_bytes_;
     char* lines = im + plane_bytes_;
@@ -169,10 +174,11 @@ class LineFftJob {
       set_.load_real(in, fft_.points, re);
       set_.load_real(in + set_.lanes, fft_.points, im);
     }
-    const ptrdiff_t nonfinite = zero_nonfinite(re, 2 * fft_.points * set_.lanes);
+    found.before += zero_nonfinite(re, 2 * fft_.points * set_.lanes);
     set_.forward(stages_.stages, stages_.count, re, im);
     set_.multiply(spectrum_, fft_.points, re, im);
     set_.inverse(stages_.stages, stages_.count, re, im);
+    found.after += zero_nonfinite(re, 2 * fft_.points * set_.lanes);
 
     // Whole blocks go to the output itself, others by way of their scratch line.
     char* out[MAX_LINES];
@@ -186,7 +192,6 @@ class LineFftJob {
     }
     for (int l = 0; l < lines_; l++)
       if (blocks[l].count && !whole(blocks[l])) copy_out(blocks[l], out[l]);
-    return nonfinite;
   }
 
   bool aligned(const char* p) const {
@@ -238,13 +243,15 @@ struct Region {
   const LineFftJob* job;
   char* scratch;
   ptrdiff_t scratch_stride;
-  std::atomic<ptrdiff_t> nonfinite;
+  std::atomic<ptrdiff_t> nonfinite, overflowed;
 };
 
 void run_region(void* context, ptrdiff_t first, ptrdiff_t last, int thread) {
   Region* region = static_cast<Region*>(context);
-  region->nonfinite +=
+  const LineFftJob::Found found =
       region->job->run(first, last, region->scratch + thread * region->scratch_stride);
+  region->nonfinite += found.before;
+  region->overflowed += found.after;
 }
 
 }  // namespace
@@ -291,23 +298,23 @@ Status line_fft_spectrum(const LineFft& fft, const char* w, ptrdiff_t taps, void
 }
 
 Status line_fft_correlate(const LineFft& fft, const Correlation& correlation, const void* spectrum,
-                          int threads, ptrdiff_t* nonfinite) {
+                          int threads, ptrdiff_t* nonfinite, ptrdiff_t* overflowed) {
   const Stages* stages = stages_for(fft.points, lane_set_of(fft.type).scalar_bytes);
   if (!stages) return Status::no_memory;
   LineFftJob job(fft, correlation, spectrum, *stages);
   if (threads > job.batches()) threads = int(job.batches());
-  Region region{
-      &job,
-      nullptr,
-      ptrdiff_t(job.scratch_bytes() + alignment - 1) / ptrdiff_t(alignment) * ptrdiff_t(alignment),
-      {}};
-  region.nonfinite = 0;
+  Region region;
+  region.job = &job;
+  region.scratch_stride = (job.scratch_bytes() + ptrdiff_t(alignment) - 1) / ptrdiff_t(alignment) *
+                          ptrdiff_t(alignment);
+  region.nonfinite = region.overflowed = 0;
   region.scratch = take_scratch(threads * region.scratch_stride);
   if (!region.scratch) return Status::no_memory;
   for (int t = 0; t < threads; t++) job.clear_zeros(region.scratch + t * region.scratch_stride);
   parallel_for(job.batches(), threads, run_region, &region);
   give_scratch_back(region.scratch);
   *nonfinite = region.nonfinite;
+  *overflowed = region.overflowed;
   return Status::ok;
 }
 

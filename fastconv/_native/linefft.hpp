@@ -23,8 +23,9 @@ Status line_fft_spectrum(const LineFft& fft, const char* w, ptrdiff_t taps, void
 
 // out[p] = Σ_k w[k] · x̃[p + offset + k] along axes[axis_count - 1]; the other axes are batches
 // (one tap, no offset). Taps and w's strides in the axes are used for their count alone.
-// NaN and Inf in the data are taken as zero; *nonfinite tells how many there were.
+// NaN and Inf in the data are taken as zero; *nonfinite tells how many there were, *overflowed how
+// many came out of the transforms.
 Status line_fft_correlate(const LineFft& fft, const Correlation& correlation, const void* spectrum,
-                          int threads, ptrdiff_t* nonfinite);
+                          int threads, ptrdiff_t* nonfinite, ptrdiff_t* overflowed);
 
 }  // namespace fastconv
