@@ -505,10 +505,12 @@ def test_an_fft_asked_for_warns_once_of_what_is_not_finite(name, dtype, bad):
 def test_an_fft_asked_for_does_not_warn_of_finite_results(name):
     """Nor where their sum overflows, nor where the one NaN meets no output."""
     large = np.full(12, 1e38, np.float32)
+    longer = np.full(20_000, 1e38, np.float32)
     for a, b in (
         (np.ones(3000), np.ones(300)),
         (large, np.array([1, 0.5], np.float32)),
         (-large, np.array([1, 0.5], np.float32)),
+        (longer, np.resize(np.array([1e-3, 2e-3], np.float32), 300)),
         (np.arange(50), np.arange(9)),
     ):
         assert caught(BY_FFT[name], a, b) == []
