@@ -139,8 +139,8 @@ class Problem:
 
     @property
     def workspace_limit(self) -> int:
-        """Bytes that a method may take beyond its arguments."""
-        return max(WORKSPACE_FLOOR, self.traffic)
+        """Bytes that a method may plan with; a quarter stays for what nobody plans."""
+        return max(WORKSPACE_FLOOR, self.traffic) * 3 // 4
 
     @property
     def padded(self) -> bool:

@@ -17,15 +17,18 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastconv._cost import MEMORY_RATE, threads_for
 from fastconv._native._core import (
     SHORT_SIGNAL_CONVOLVE,
     SHORT_SIGNAL_CONVOLVE2D,
     SHORT_SIGNAL_CORRELATE,
     SHORT_SIGNAL_CORRELATE2D,
+    all_finite,
     short_call,
 )
 from fastconv._plan import Call, as_array, check_out, lower_pair, lowered_by
 from fastconv._problem import Boundary, Spec
+from fastconv._threads import get_num_threads
 
 __all__ = [
     "choose_conv_method",
@@ -66,10 +69,14 @@ def _check_axes(axes: Any, ndim: int) -> tuple[int, ...]:
     if axes is None:
         return tuple(range(ndim))
     try:
-        wanted = axes if isinstance(axes, Iterable) else [axes]
-        numbers = [operator.index(a) for a in wanted]
+        numbers = [operator.index(axes)]
     except TypeError:
-        raise ValueError(f"axes must be a scalar or iterable of integers, not {axes!r}") from None
+        try:
+            numbers = [operator.index(a) for a in axes]
+        except TypeError:
+            raise ValueError(
+                f"axes must be a scalar or iterable of integers, not {axes!r}"
+            ) from None
     if not numbers:
         raise ValueError("when provided, axes cannot be empty")
     positive = [a + ndim if a < 0 else a for a in numbers]
@@ -240,18 +247,19 @@ def _product(a: np.ndarray, b: np.ndarray, out: Any) -> Any:
     return out
 
 
-def _warn_nonfinite(result: np.ndarray) -> None:
+def _warn_nonfinite(result: np.ndarray, stacklevel: int = 3) -> None:
     if result.dtype.kind not in "fc":
         return
-    # NaN and Inf survive a sum, which is much faster than looking at each element.
-    with np.errstate(all="ignore"):
-        suspect = not np.isfinite(result.sum())
-    if suspect and not np.isfinite(result).all():
+    if result.dtype.char in "fdFD" and result.flags.carray:
+        finite = all_finite(result, threads_for(result.nbytes / MEMORY_RATE, get_num_threads()))
+    else:
+        finite = bool(np.isfinite(result).all())
+    if not finite:
         warnings.warn(
             "Use of fft convolution on input with NAN or inf results in NAN or inf output. "
             "Consider using method='direct' instead.",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 
@@ -486,15 +494,7 @@ def fftconvolve(
     >>> fastconv.fftconvolve([[1.0, 2, 3]], [[1.0, 1]], axes=1)
     array([[1., 3., 5., 3.]])
     """
-    scalars = _scalars(in1, in2)
-    if scalars is not None:
-        return _product(*scalars, None)
-    a, b = as_array(in1, "in1"), as_array(in2, "in2")
-    if a.ndim == b.ndim and (a.size == 0 or b.size == 0):
-        return np.array([])
-    result = _lower_spectral(a, b, mode, axes).solve()
-    _warn_nonfinite(result)
-    return result
+    return _fftconvolve(in1, in2, mode, axes)
 
 
 @lowered_by(_lower_fftconvolve)
@@ -535,7 +535,19 @@ def oaconvolve(
     >>> fastconv.oaconvolve([1.0, 2, 3], [1.0, 1])
     array([1., 3., 5., 3.])
     """
-    return fftconvolve(in1, in2, mode, axes)
+    return _fftconvolve(in1, in2, mode, axes)
+
+
+def _fftconvolve(in1: Any, in2: Any, mode: Any, axes: Any) -> Any:
+    scalars = _scalars(in1, in2)
+    if scalars is not None:
+        return _product(*scalars, None)
+    a, b = as_array(in1, "in1"), as_array(in2, "in2")
+    if a.ndim == b.ndim and (a.size == 0 or b.size == 0):
+        return np.array([])
+    result = _lower_spectral(a, b, mode, axes).solve()
+    _warn_nonfinite(result, stacklevel=4)
+    return result
 
 
 # --- images ---------------------------------------------------------------------------------------

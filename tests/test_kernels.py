@@ -336,7 +336,7 @@ def test_gather_blocks(dtype, boundary, rng):
         x = laid_out(random_array(rng, shape, dtype), layout)
         starts = rng.integers(-30, 30, (7, len(shape)), np.intp)
         out = Guarded((7, *block), dtype)
-        _core.gather_blocks(x, out.array, starts, boundary, fill, 2)
+        _core.gather_blocks(x, out.array, starts, boundary, fill)
         expected = [extend(x, start, block, boundary, fill)[0] for start in starts]
         np.testing.assert_array_equal(out.take(), expected, err_msg=f"{shape} {block} {layout}")
 
@@ -356,9 +356,9 @@ def test_scatter_blocks(dtype, layout, add, rng):
         expected = before.copy() if add else np.zeros(shape, dtype)
         if add and dtype not in "fdFD":
             with pytest.raises(TypeError, match="adds"):
-                _core.scatter_blocks(blocks, out.array, starts, skip, count, add, 2)
+                _core.scatter_blocks(blocks, out.array, starts, skip, count, add)
             continue
-        _core.scatter_blocks(blocks, out.array, starts, skip, count, add, 2)
+        _core.scatter_blocks(blocks, out.array, starts, skip, count, add)
         for part, start in zip(blocks, starts, strict=True):
             target = expected[tuple(slice(s, s + c) for s, c in zip(start, count, strict=True))]
             valid = tuple(slice(k, k + n) for k, n in zip(skip, target.shape, strict=True))
@@ -470,14 +470,26 @@ def test_short_calls_leave_the_rest_alone():
 
 
 @pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", "fdFD")
+def test_all_finite(dtype, threads):
+    for count in (0, 1, 7, 16_384, 16_385, 100_000):
+        a = np.ones(count, dtype)
+        assert _core.all_finite(a, threads)
+        for at in {0, count // 2, count - 1} if count else ():
+            for value in (np.nan, np.inf, -np.inf):
+                a[at] = value
+                assert not _core.all_finite(a, threads)
+                a[at] = 1
+
+
 @pytest.mark.parametrize("dtype", "FD")
-def test_multiply_spectrum(dtype, threads, rng):
+def test_multiply_spectrum(dtype, rng):
     for count in (1, 2, 3, 7, 8, 9, 15, 17, 33, 40_001):
         for rows in (1, 3):
             guarded = Guarded((rows, count), dtype)
             guarded.array[...] = a = random_array(rng, (rows, count), dtype)
             b = random_array(rng, count, dtype)
-            _core.multiply_spectrum(guarded.array, b, threads)
+            _core.multiply_spectrum(guarded.array, b)
             exact = a.astype("G") * b
             bound = 4 * np.finfo(dtype).eps * np.abs(exact)
             assert_within(guarded.take(), exact, bound, np.dtype(dtype), f"{rows}x{count}")
@@ -497,7 +509,7 @@ def test_zero_nonfinite(dtype, rng):
         parts[rng.random(parts.size) < 0.2] = np.finfo(real).smallest_subnormal
         expected = np.where(np.isfinite(parts), parts, 0)
         bad = int(np.sum(~np.isfinite(parts)))
-        assert _core.zero_nonfinite(guarded.array, 2) == bad
+        assert _core.zero_nonfinite(guarded.array) == bad
         np.testing.assert_array_equal(guarded.take().view(real), expected)
 
 

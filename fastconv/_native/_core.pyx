@@ -21,6 +21,8 @@ cdef extern from "job.hpp" namespace "fastconv" nogil:
     ctypedef struct SpectrumSet:
         void (*multiply_f32)(float*, const float*, ptrdiff_t, ptrdiff_t) noexcept nogil
         void (*multiply_f64)(double*, const double*, ptrdiff_t, ptrdiff_t) noexcept nogil
+        bint (*all_finite_f32)(const float*, ptrdiff_t) noexcept nogil
+        bint (*all_finite_f64)(const double*, ptrdiff_t) noexcept nogil
         ptrdiff_t (*zero_nonfinite_f32)(float*, ptrdiff_t) noexcept nogil
         ptrdiff_t (*zero_nonfinite_f64)(double*, ptrdiff_t) noexcept nogil
     ctypedef struct Level:
@@ -566,23 +568,8 @@ cdef struct BlockJob:
     int add                     # scattering: 0 stores, else adds: 4 or 8 bytes of float
 
 
-cdef void gather_blocks_range(void* context, ptrdiff_t first, ptrdiff_t last,
-                              int thread) noexcept nogil:
-    cdef BlockJob* job = <BlockJob*>context
-    cdef GatherAxis[64] axes
-    cdef ptrdiff_t b
-    cdef int i
-    for i in range(job.axis_count):
-        axes[i] = job.axes[i]
-    for b in range(first, last):
-        for i in range(job.axis_count):
-            axes[i].start = job.starts[b * job.axis_count + i]
-        c_gather(job.data, job.blocks + b * job.block_stride, axes, job.axis_count, job.unit,
-                 job.boundary, job.fill)
-
-
 def gather_blocks(cnp.ndarray x, cnp.ndarray blocks, cnp.ndarray starts, int boundary=0,
-                  cnp.ndarray fill=None, int threads=1):
+                  cnp.ndarray fill=None):
     """
     Copy many blocks of the extended input: blocks[b, i] = xtilde[starts[b] + i].
 
@@ -594,7 +581,7 @@ def gather_blocks(cnp.ndarray x, cnp.ndarray blocks, cnp.ndarray starts, int bou
         One axis more than x, of its dtype, with a contiguous last axis.
     starts : ndarray of intp, C-contiguous
         Shape (number of blocks, x.ndim).
-    boundary, fill, threads
+    boundary, fill
         As for `gather`.
 
     Raises
@@ -630,8 +617,13 @@ def gather_blocks(cnp.ndarray x, cnp.ndarray blocks, cnp.ndarray starts, int bou
     job.fill = NULL
     if fill is not None:
         job.fill = <const char*>cnp.PyArray_DATA(fill)
+    cdef ptrdiff_t b, count = cnp.PyArray_DIM(blocks, 0)
     with nogil:
-        parallel_for(cnp.PyArray_DIM(blocks, 0), threads, gather_blocks_range, &job)
+        for b in range(count):
+            for i in range(ndim):
+                axes[i].start = job.starts[b * ndim + i]
+            c_gather(job.data, job.blocks + b * job.block_stride, axes, ndim, job.unit,
+                     job.boundary, job.fill)
 
 
 cdef check_starts(cnp.ndarray starts, ptrdiff_t blocks, int ndim):
@@ -684,17 +676,8 @@ cdef void scatter_block(const BlockJob* job, int axis, const ptrdiff_t* start, c
         scatter_block(job, axis + 1, start, out + i * a.x_stride, block + i * a.out_stride)
 
 
-cdef void scatter_blocks_range(void* context, ptrdiff_t first, ptrdiff_t last,
-                               int thread) noexcept nogil:
-    cdef BlockJob* job = <BlockJob*>context
-    cdef ptrdiff_t b
-    for b in range(first, last):
-        scatter_block(job, 0, job.starts + b * job.axis_count, <char*>job.data,
-                      job.blocks + b * job.block_stride)
-
-
 def scatter_blocks(cnp.ndarray blocks, cnp.ndarray out, cnp.ndarray starts, skip, count,
-                   bint add=False, int threads=1):
+                   bint add=False):
     """
     Put the valid part of many blocks into the output, cut at its end.
 
@@ -710,8 +693,6 @@ def scatter_blocks(cnp.ndarray blocks, cnp.ndarray out, cnp.ndarray starts, skip
         One number an axis.
     add : bool
         Add to `out` (float32, float64 and their complex kinds only).
-    threads : int
-        The most threads to use.
 
     Raises
     ------
@@ -757,93 +738,107 @@ def scatter_blocks(cnp.ndarray blocks, cnp.ndarray out, cnp.ndarray starts, skip
     job.unit = cnp.PyArray_ITEMSIZE(out)
     job.skip = skips
     job.count = counts
+    cdef ptrdiff_t b, block_count = cnp.PyArray_DIM(blocks, 0)
     with nogil:
-        parallel_for(cnp.PyArray_DIM(blocks, 0), threads, scatter_blocks_range, &job)
+        for b in range(block_count):
+            scatter_block(&job, 0, job.starts + b * ndim, <char*>job.data,
+                          job.blocks + b * job.block_stride)
 
 
 # --- spectra --------------------------------------------------------------------------------------
 
-cdef struct SpectrumJob:
-    void* a
-    const void* b
-    ptrdiff_t rows
-    ptrdiff_t count
-    bint single
-    ptrdiff_t* found
+cdef int scalar_bytes(cnp.ndarray a) except -1:
+    # Of float32, float64 and their complex kinds.
+    cdef int kind = cnp.PyArray_TYPE(a)
+    if kind == cnp.NPY_FLOAT or kind == cnp.NPY_CFLOAT:
+        return 4
+    if kind == cnp.NPY_DOUBLE or kind == cnp.NPY_CDOUBLE:
+        return 8
+    raise TypeError(f"no kernel passes over {a.dtype}")
 
 
-# Scalars in one piece of element-wise work: small enough for every thread to get several.
-cdef enum:
-    PIECE = 16384
-
-
-cdef void multiply_range(void* context, ptrdiff_t first, ptrdiff_t last, int thread) noexcept nogil:
-    # A range of pieces of the spectrum, each times all rows that share it.
-    cdef SpectrumJob* job = <SpectrumJob*>context
-    cdef const SpectrumSet* spectrum = &levels().used.spectrum
-    cdef ptrdiff_t r, start = first * PIECE, stop = min(last * PIECE, job.count)
-    for r in range(job.rows):
-        if job.single:
-            spectrum.multiply_f32(<float*>job.a + 2 * (r * job.count + start),
-                                  <const float*>job.b + 2 * start, 1, stop - start)
-        else:
-            spectrum.multiply_f64(<double*>job.a + 2 * (r * job.count + start),
-                                  <const double*>job.b + 2 * start, 1, stop - start)
-
-
-def multiply_spectrum(cnp.ndarray a, cnp.ndarray b, int threads=1):
+def multiply_spectrum(cnp.ndarray a, cnp.ndarray b):
     """Multiply each of a's leading rows by b, in place; C-contiguous complex64 or complex128."""
-    cdef SpectrumJob job
-    job.single = cnp.PyArray_TYPE(a) == cnp.NPY_CFLOAT
-    if (cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(b)
-            or not (job.single or cnp.PyArray_TYPE(a) == cnp.NPY_CDOUBLE)):
-        raise TypeError(f"no kernel multiplies {a.dtype} by {b.dtype}")
-    if (not cnp.PyArray_ISCARRAY(a) or not cnp.PyArray_ISCARRAY_RO(b)
-            or a.size % max(b.size, 1)):
-        raise ValueError("a and b must be contiguous, and a must hold whole rows of b's size")
-    job.a = cnp.PyArray_DATA(a)
-    job.b = cnp.PyArray_DATA(b)
-    job.count = b.size
-    job.rows = a.size // max(b.size, 1)
-    with nogil:
-        parallel_for((job.count + PIECE - 1) // PIECE, threads, multiply_range, &job)
-
-
-cdef void zero_range(void* context, ptrdiff_t first, ptrdiff_t last, int thread) noexcept nogil:
-    cdef SpectrumJob* job = <SpectrumJob*>context
     cdef const SpectrumSet* spectrum = &levels().used.spectrum
-    cdef ptrdiff_t start = first * PIECE, stop = min(last * PIECE, job.count)
-    if job.single:
-        job.found[thread] += spectrum.zero_nonfinite_f32(<float*>job.a + start, stop - start)
-    else:
-        job.found[thread] += spectrum.zero_nonfinite_f64(<double*>job.a + start, stop - start)
+    cdef int scalar = scalar_bytes(a)
+    cdef void* to = cnp.PyArray_DATA(a)
+    cdef const void* by = cnp.PyArray_DATA(b)
+    cdef ptrdiff_t rows, count = b.size
+    if cnp.PyArray_TYPE(a) != cnp.PyArray_TYPE(b) or cnp.PyArray_ITEMSIZE(a) == scalar:
+        raise TypeError(f"no kernel multiplies {a.dtype} by {b.dtype}")
+    if not cnp.PyArray_ISCARRAY(a) or not cnp.PyArray_ISCARRAY_RO(b) or a.size % max(count, 1):
+        raise ValueError("a and b must be contiguous, and a must hold whole rows of b's size")
+    rows = a.size // max(count, 1)
+    with nogil:
+        if scalar == 4:
+            spectrum.multiply_f32(<float*>to, <const float*>by, rows, count)
+        else:
+            spectrum.multiply_f64(<double*>to, <const double*>by, rows, count)
 
 
-def zero_nonfinite(cnp.ndarray a, int threads=1):
+def zero_nonfinite(cnp.ndarray a):
     """Replace NaN and Inf by zero in place and return how many there were; C-contiguous floats."""
-    cdef SpectrumJob job
-    cdef int i
-    cdef ptrdiff_t found = 0
-    kind = cnp.PyArray_TYPE(a)
-    job.single = kind == cnp.NPY_FLOAT or kind == cnp.NPY_CFLOAT
-    if not (job.single or kind == cnp.NPY_DOUBLE or kind == cnp.NPY_CDOUBLE):
-        raise TypeError(f"no kernel looks for NaN in {a.dtype}")
+    cdef const SpectrumSet* spectrum = &levels().used.spectrum
+    cdef int scalar = scalar_bytes(a)
+    cdef void* data = cnp.PyArray_DATA(a)
+    cdef ptrdiff_t found, count = a.size * (cnp.PyArray_ITEMSIZE(a) // scalar)
     if not cnp.PyArray_ISCARRAY(a):
         raise ValueError("a must be contiguous")
-    job.a = cnp.PyArray_DATA(a)
-    job.count = a.size * (2 if kind == cnp.NPY_CFLOAT or kind == cnp.NPY_CDOUBLE else 1)
+    with nogil:
+        if scalar == 4:
+            found = spectrum.zero_nonfinite_f32(<float*>data, count)
+        else:
+            found = spectrum.zero_nonfinite_f64(<double*>data, count)
+    return found
+
+
+cdef struct FiniteJob:
+    const char* data
+    ptrdiff_t count
+    int scalar
+    bint* finite    # one a thread
+
+
+cdef enum:
+    PIECE = 16384   # scalars that are looked at at once
+
+
+cdef void finite_range(void* context, ptrdiff_t first, ptrdiff_t last, int thread) noexcept nogil:
+    cdef FiniteJob* job = <FiniteJob*>context
+    cdef const SpectrumSet* spectrum = &levels().used.spectrum
+    cdef ptrdiff_t start = first * PIECE, stop = min(last * PIECE, job.count)
+    cdef const char* at = job.data + start * job.scalar
+    cdef bint finite
+    if job.scalar == 4:
+        finite = spectrum.all_finite_f32(<const float*>at, stop - start)
+    else:
+        finite = spectrum.all_finite_f64(<const double*>at, stop - start)
+    if not finite:
+        job.finite[thread] = False
+
+
+def all_finite(cnp.ndarray a, int threads=1):
+    """Whether no element is NaN or Inf; C-contiguous floats or complex numbers."""
+    cdef FiniteJob job
+    cdef int i
+    job.scalar = scalar_bytes(a)
+    job.data = <const char*>cnp.PyArray_DATA(a)
+    job.count = a.size * (cnp.PyArray_ITEMSIZE(a) // job.scalar)
+    if not cnp.PyArray_ISCARRAY_RO(a):
+        raise ValueError("a must be contiguous")
     threads = max(threads, 1)
-    job.found = <ptrdiff_t*>PyMem_Malloc(threads * sizeof(ptrdiff_t))
-    if job.found == NULL:
+    job.finite = <bint*>PyMem_Malloc(threads * sizeof(bint))
+    if job.finite == NULL:
         raise MemoryError
     for i in range(threads):
-        job.found[i] = 0
+        job.finite[i] = True
     with nogil:
-        parallel_for((job.count + PIECE - 1) // PIECE, threads, zero_range, &job)
+        parallel_for((job.count + PIECE - 1) // PIECE, threads, finite_range, &job)
+    finite = True
     for i in range(threads):
-        found += job.found[i]
-    PyMem_Free(job.found)
-    return found
+        finite = finite and job.finite[i]
+    PyMem_Free(job.finite)
+    return finite
 
 
 # --- what was built -------------------------------------------------------------------------------

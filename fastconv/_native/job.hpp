@@ -70,6 +70,9 @@ struct SpectrumSet {
   // a[r][i] *= b[i] for r < rows: interleaved complex arrays.
   void (*multiply_f32)(float* a, const float* b, ptrdiff_t rows, ptrdiff_t count);
   void (*multiply_f64)(double* a, const double* b, ptrdiff_t rows, ptrdiff_t count);
+  // Whether no scalar is NaN or Inf.
+  bool (*all_finite_f32)(const float* a, ptrdiff_t count);
+  bool (*all_finite_f64)(const double* a, ptrdiff_t count);
   // Replaces NaN and Inf by zero; returns how many there were.
   ptrdiff_t (*zero_nonfinite_f32)(float* a, ptrdiff_t count);
   ptrdiff_t (*zero_nonfinite_f64)(double* a, ptrdiff_t count);

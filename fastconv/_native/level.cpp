@@ -29,8 +29,8 @@ const Level FASTCONV_TABLE(FASTCONV_LEVEL) = {
         tile_set<Complex<double>>(),
         tile_set<Complex<long double>>(),
     },
-    {multiply_spectrum<float>, multiply_spectrum<double>, zero_nonfinite<float>,
-     zero_nonfinite<double>},
+    {multiply_spectrum<float>, multiply_spectrum<double>, all_finite<float>, all_finite<double>,
+     zero_nonfinite<float>, zero_nonfinite<double>},
     lane_set<float>(),
     lane_set<double>(),
 };

@@ -18,15 +18,20 @@ void multiply_spectrum(Scalar* __restrict__ a, const Scalar* __restrict__ b, ptr
 }
 
 template <class Scalar>
+bool all_finite(const Scalar* a, ptrdiff_t count) {
+  int bad = 0;
+  for (ptrdiff_t i = 0; i < count; i++) bad |= !(a[i] - a[i] == 0);
+  return !bad;
+}
+
+template <class Scalar>
 ptrdiff_t zero_nonfinite(Scalar* a, ptrdiff_t count) {
   // Nearly always there is none: look first, a block at a time, without a branch per element.
   constexpr ptrdiff_t block = 4096;
   ptrdiff_t found = 0;
   for (ptrdiff_t start = 0; start < count; start += block) {
     const ptrdiff_t stop = start + block < count ? start + block : count;
-    int bad = 0;
-    for (ptrdiff_t i = start; i < stop; i++) bad |= !(a[i] - a[i] == 0);
-    if (!bad) continue;
+    if (all_finite(a + start, stop - start)) continue;
     for (ptrdiff_t i = start; i < stop; i++)
       if (!(a[i] - a[i] == 0)) {
         a[i] = 0;
