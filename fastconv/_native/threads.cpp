@@ -102,17 +102,19 @@ class Pool {
 
   [[noreturn]] void serve() {
     unsigned seen = 0;
-    bool awake = true;  // has just worked: the next region may be near
+    bool patient = true;  // whether to look for the next region before sleeping
     for (;;) {
       const auto news = [&] { return region_.load(std::memory_order_acquire) != seen; };
-      if (awake) look_for(news);
+      const bool awake = patient && look_for(news);
       int thread;
       {
         std::unique_lock<std::mutex> lock(mutex_);
         wake_.wait(lock, news);
         seen = region_.load(std::memory_order_relaxed);
-        awake = wanted_ > 0;
-        if (!awake) continue;
+        // Who was woken too late is awake for the next region; who was awake and is not needed
+        // sleeps, so that a region does not keep more workers looking than it uses.
+        patient = wanted_ > 0 || !awake;
+        if (wanted_ == 0) continue;
         wanted_--;
         thread = ++joined_;
         active_.fetch_add(1, std::memory_order_relaxed);
