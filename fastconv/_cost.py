@@ -19,7 +19,7 @@ from fastconv._native import _core
 _DIRECT_RATES = {
     "avx512": {"f4": 50e9, "f8": 25e9, "b1": 35e9, "i1": 35e9, "i2": 80e9, "i4": 42e9, "i8": 21e9},
     "avx2": {"f4": 48e9, "f8": 24e9, "b1": 30e9, "i1": 20e9, "i2": 40e9, "i4": 20e9, "i8": 5e9},
-    "baseline": {"f4": 12e9, "f8": 6e9, "b1": 15e9, "i1": 8e9, "i2": 15e9, "i4": 4e9, "i8": 2e9},
+    "baseline": {"f4": 20e9, "f8": 10e9, "b1": 15e9, "i1": 8e9, "i2": 15e9, "i4": 4e9, "i8": 2e9},
 }
 _DIRECT_RATES["neon"] = _DIRECT_RATES["baseline"]
 # long double: x87 arithmetic, whatever the level.
@@ -42,6 +42,11 @@ _LANE_FFT_RATES["neon"] = _LANE_FFT_RATES["baseline"]
 _LANE_FFT_LEVELS = ((1 << 20, 1.0), (4 << 20, 0.75), (8 << 20, 0.6))
 _LANE_FFT_BEYOND = 0.35
 TILE_CALL_SECONDS = 12e-6
+
+# Passes over a block around its two transforms (gathered, looked through twice, multiplied, put),
+# at the bytes per second that a core moves in its cache.
+_FFT_PASSES = 6
+_CACHE_RATE = 48e9
 
 # Bytes per second and core from memory, read or written.
 MEMORY_RATE = 12e9
@@ -79,6 +84,11 @@ def fft_rate(dtype: np.dtype[Any], transform_bytes: int) -> float:
     scalar = dtype.itemsize // (2 if dtype.kind == "c" else 1)
     in_cache = transform_bytes <= FFT_CACHE_BYTES
     return (_FFT_RATE_IN_CACHE if in_cache else _FFT_RATE_IN_MEMORY)[scalar if scalar < 16 else 16]
+
+
+def fft_copies(transform_bytes: int) -> float:
+    """Seconds that the passes around transforms of so many bytes in all take."""
+    return _FFT_PASSES * transform_bytes / _CACHE_RATE
 
 
 def lane_fft_rate(scalar: int, plane_bytes: int) -> float:

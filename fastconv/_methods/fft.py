@@ -124,7 +124,7 @@ def estimate(problem: Problem, threads: int) -> Estimate:
     layout = choose_layout(problem)
     assert layout is not None
     seconds = _cost.parallel(layout.seconds, threads)
-    copies = 6 * problem.traffic / _cost.MEMORY_RATE
+    copies = _cost.fft_copies(problem.traffic)
     bound = "memory" if copies > layout.seconds / 2 else "arithmetic"
     if seconds < _cost.FFT_CALL_SECONDS:
         bound = "call"
@@ -182,7 +182,7 @@ def _layouts(problem: Problem, wide: bool, axes: Shape, parts: Shape) -> Iterato
         if dtype.kind != "c":
             flops /= 2
         rate = _cost.fft_rate(dtype, 2 * n * item)
-        seconds = flops / rate + 6 * count * math.prod(parts) * n * item / _cost.MEMORY_RATE / 4
+        seconds = flops / rate + _cost.fft_copies(count * math.prod(parts) * n * item)
         yield Layout(axes, blocks, parts, batch, seconds, workspace)
 
 
