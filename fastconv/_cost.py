@@ -27,21 +27,21 @@ _LONGDOUBLE_RATE = 0.8e9
 
 # Flops per second and core of FFTW's transforms inside our loop (5 N log2 N a complex transform),
 # between small transforms that stay in L2 and large ones that do not.
-_FFT_RATE_IN_CACHE = {4: 9e9, 8: 5e9, 16: 0.2e9}
-_FFT_RATE_IN_MEMORY = {4: 3.5e9, 8: 2.2e9, 16: 0.15e9}
-FFT_CACHE_BYTES = 512 << 10
+_FFT_RATE_IN_CACHE = {4: 9e9, 8: 6e9, 16: 0.2e9}
+_FFT_RATE_IN_MEMORY = {4: 4e9, 8: 4e9, 16: 0.15e9}
+FFT_CACHE_BYTES = 1 << 20
 
 # Flops per second and core of transforms in lanes (the same count, with all copies around them), by
 # the bytes of a scalar; and what is left of it where two planes leave L2, and L3's share of a core.
 _LANE_FFT_RATES = {
-    "avx512": {4: 58e9, 8: 28e9},
-    "avx2": {4: 43e9, 8: 19e9},
+    "avx512": {4: 50e9, 8: 25e9},
+    "avx2": {4: 40e9, 8: 18e9},
     "baseline": {4: 24e9, 8: 11e9},
 }
 _LANE_FFT_RATES["neon"] = _LANE_FFT_RATES["baseline"]
 _LANE_FFT_LEVELS = ((1 << 20, 1.0), (4 << 20, 0.75), (8 << 20, 0.6))
 _LANE_FFT_BEYOND = 0.35
-TILE_CALL_SECONDS = 12e-6
+TILE_CALL_SECONDS = 25e-6
 
 # Passes over a block around its two transforms (gathered, looked through twice, multiplied, put),
 # at the bytes per second that a core moves in its cache.
@@ -52,7 +52,7 @@ _CACHE_RATE = 48e9
 MEMORY_RATE = 12e9
 # Python and planning, then one direct call; one FFT call with its kernel's transform set up.
 CALL_SECONDS = 4e-6
-FFT_CALL_SECONDS = 60e-6
+FFT_CALL_SECONDS = 200e-6
 # Plain NumPy: a call, and on top of it each tap's pass over the output.
 REFERENCE_CALL_SECONDS = 40e-6
 REFERENCE_TAP_SECONDS = 12e-6

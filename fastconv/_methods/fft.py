@@ -357,8 +357,11 @@ class Runner:
 
         batches = self._batches(out_view.shape, order, part_start)
         room = problem.workspace_limit // max(layout.workspace, 1)
+        leading = out_view.shape[: -len(layout.axes)]
+        count = math.prod(leading) * math.prod(b.count for b in layout.blocks)
+        threads = max(1, min(threads, room, -(-count // layout.batch)))
         met = Met.NOTHING
-        for each in _workers.run(work, batches, min(threads, max(room, 1))):
+        for each in _workers.run(work, batches, threads):
             met |= each
         return met
 
