@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 import fastconv
+from fastconv._plan import format_seconds
 
 ROUNDS, QUICK_ROUNDS = 5, 3
 BLOCK_SECONDS = 0.005  # a contender's turn in a round: long enough for the clock
@@ -274,12 +275,7 @@ def _progress(total: int) -> Iterator[Callable[[str], None]]:
 
 
 def _time_text(seconds: float | None) -> str:
-    if seconds is None:
-        return "-"
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+    return "-" if seconds is None else format_seconds(seconds)
 
 
 def _table(rows: list[Row]) -> str:
