@@ -16,7 +16,7 @@ namespace fastconv {
 namespace {
 
 constexpr size_t alignment = 64;
-enum { MAX_STAGES = 16, MAX_LINES = 32, MAX_LOG2 = 40 };
+enum { MAX_STAGES = 24, MAX_LINES = 32, MAX_LOG2 = 40 };
 
 const LaneSet& lane_set_of(ElementType type) {
   const Level& level = *levels().used;
