@@ -18,7 +18,7 @@ AUTO = "auto"
 # Choices that are kept, the least recently used going first.
 CACHE_SIZE = 1024
 # Data of another dtype is converted this many bytes at a time.
-_CONVERSION_BYTES = 16 << 20
+_CONVERSION_BYTES = 8 << 20
 
 
 @dataclass(frozen=True, slots=True)

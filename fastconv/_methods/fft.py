@@ -26,7 +26,7 @@ import numpy as np
 
 from fastconv import _cost
 from fastconv._methods import _nonfinite, _workers, direct
-from fastconv._methods._transforms import Transform, TransformSpec, borrowed, fast_length
+from fastconv._methods._transforms import TransformSpec, borrowed, fast_length
 from fastconv._native import _core
 from fastconv._problem import Boundary, Estimate, Problem, Reason, Shape
 
@@ -225,8 +225,10 @@ class Met(enum.Flag):
 class Kernel:
     """A kernel's spectra, and the kernel as it was where it held NaN or Inf."""
 
-    # For each of the problem's kernels, by part: where the part starts, and its spectrum.
-    spectra: list[list[tuple[Shape, np.ndarray]]]
+    # For each of the problem's kernels, by part: where the part starts, and its spectrum; None
+    # where all together would take too much memory, and each is made when it is used.
+    spectra: list[list[tuple[Shape, np.ndarray | None]]]
+    finite: np.ndarray
     w: np.ndarray
     nonfinite: bool
 
@@ -261,38 +263,46 @@ class Runner:
 
     def prepare(self, w: np.ndarray) -> Kernel:
         """Transform the kernel."""
+        problem, layout = self.problem, self.layout
         kernel = _nonfinite.split(w)
-        axes = self.layout.axes
-        taps = [-(-w.shape[a] // p) for a, p in zip(axes, self.layout.parts, strict=True)]
-        spectra: list[list[tuple[Shape, np.ndarray]]] = []
-        with borrowed(self._spec(1), backward=False) as transform:
-            for at in self.problem.kernels():
-                flat = (
-                    kernel.finite[at].transpose(self._order()).reshape([w.shape[a] for a in axes])
-                )
-                spectra.append(
-                    [
-                        (starts, self._spectrum(transform, flat, starts, taps))
-                        for starts in itertools.product(
-                            *(range(0, n, t) for n, t in zip(flat.shape, taps, strict=True))
-                        )
-                    ]
-                )
-        return Kernel(spectra, w, kernel.nonfinite is not None)
+        starts = list(
+            itertools.product(
+                *(range(0, problem.w[a], t) for a, t in zip(layout.axes, self._taps, strict=True))
+            )
+        )
+        count = len(starts) * math.prod(problem.x[a] for a in problem.varying)
+        size = math.prod(layout.lengths) * self.transform_dtype.itemsize
+        kept = count == 1 or count * size <= problem.workspace_limit // 4
+        spectra: list[list[tuple[Shape, np.ndarray | None]]] = [
+            [
+                (start, self._spectrum(kernel.finite[at], start) if kept else None)
+                for start in starts
+            ]
+            for at in problem.kernels()
+        ]
+        return Kernel(spectra, kernel.finite, w, kernel.nonfinite is not None)
 
-    def _spectrum(
-        self, transform: Transform, w: np.ndarray, starts: Shape, taps: list[int]
-    ) -> np.ndarray:
+    @property
+    def _taps(self) -> list[int]:
+        """Taps of one part of the kernel along each transformed axis."""
+        layout = self.layout
+        return [-(-self.problem.w[a] // p) for a, p in zip(layout.axes, layout.parts, strict=True)]
+
+    def _spectrum(self, w: np.ndarray, starts: Shape) -> np.ndarray:
+        """Transform one part of one kernel."""
+        taps = self._taps
+        w = w.transpose(self._order()).reshape([w.shape[a] for a in self.layout.axes])
         part = w[tuple(slice(s, s + t) for s, t in zip(starts, taps, strict=True))]
         # The last part may be short: it is padded at its end, before it is flipped.
         corner = tuple(slice(t - n, t) for t, n in zip(taps, part.shape, strict=True))
-        data = transform.data[0]
-        data[...] = 0
-        data[corner] = np.flip(part)
-        # The factor 1/N of the inverse transform is taken here, once.
-        data /= math.prod(self.layout.lengths)
-        transform.forward()
-        return transform.spectrum[0].copy()
+        with borrowed(self._spec(1), backward=False) as transform:
+            data = transform.data[0]
+            data[...] = 0
+            data[corner] = np.flip(part)
+            # The factor 1/N of the inverse transform is taken here, once.
+            data /= math.prod(self.layout.lengths)
+            transform.forward()
+            return transform.spectrum[0].copy()
 
     def __call__(self, x: np.ndarray, kernel: Kernel, out: np.ndarray, threads: int) -> None:
         """Fill `out`."""
@@ -301,6 +311,8 @@ class Runner:
         met = Met.NOTHING
         for at, parts in zip(problem.kernels(), kernel.spectra, strict=True):
             for number, (starts, spectrum) in enumerate(parts):
+                if spectrum is None:
+                    spectrum = self._spectrum(kernel.finite[at], starts)
                 met |= self._run_part(x[at], spectrum, starts, out[at], number > 0, threads)
         if Met.OVERFLOW in met and not self._is_staged:
             solve_wider(problem, x, kernel.w, out, threads)
