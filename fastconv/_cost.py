@@ -29,7 +29,7 @@ _LONGDOUBLE_RATE = 0.8e9
 # between small transforms that stay in L2 and large ones that do not.
 _FFT_RATE_IN_CACHE = {4: 9e9, 8: 6e9, 16: 0.2e9}
 _FFT_RATE_IN_MEMORY = {4: 4e9, 8: 4e9, 16: 0.15e9}
-FFT_CACHE_BYTES = 1 << 20
+_FFT_CACHE_BYTES = 1 << 20
 
 # Flops per second and core of transforms in lanes (the same count, with all copies around them), by
 # the bytes of a scalar; and what is left of it where two planes leave L2, and L3's share of a core.
@@ -82,7 +82,7 @@ def direct_rate(dtype: np.dtype[Any]) -> float:
 def fft_rate(dtype: np.dtype[Any], transform_bytes: int) -> float:
     """Flops per second and core of transforms of this size."""
     scalar = dtype.itemsize // (2 if dtype.kind == "c" else 1)
-    in_cache = transform_bytes <= FFT_CACHE_BYTES
+    in_cache = transform_bytes <= _FFT_CACHE_BYTES
     return (_FFT_RATE_IN_CACHE if in_cache else _FFT_RATE_IN_MEMORY)[scalar if scalar < 16 else 16]
 
 

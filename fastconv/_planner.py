@@ -174,7 +174,8 @@ def _choose(problem: Problem, method: str, threads: int) -> Choice:
         raise ValueError(_unknown(method))
     standings = [_standing(m, problem, threads) for m in METHODS]
     by_name = {s.name: s for s in standings}
-    fastest = _fastest(problem)
+    able = [m for m in METHODS if by_name[m.NAME].predicted is not None]
+    fastest = _fastest(problem, able)
     name = fastest if method == AUTO else method
     if by_name[name].predicted is None and (method == direct.NAME or problem.empty):
         # SciPy's 'direct' means the sum itself: where no kernel does it, plain NumPy does. And an
@@ -212,14 +213,13 @@ def _standing(method: Method, problem: Problem, threads: int) -> Candidate:
     return Candidate(method.NAME, estimate.seconds, estimate.bound, estimate.workspace)
 
 
-def _fastest(problem: Problem) -> str:
+def _fastest(problem: Problem, able: list[Method]) -> str:
     """
-    Return the method that does the least work.
+    Return the one of the able methods that does the least work.
 
     Ranked by the time on one thread: methods round differently, and the bits of a result must not
     depend on the number of threads.
     """
-    able = [m for m in METHODS if m.reject(problem) is None]
     return min(able, key=lambda m: m.estimate(problem, 1).seconds).NAME
 
 

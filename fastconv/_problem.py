@@ -155,6 +155,13 @@ class Problem:
         """Axes along which each index has a kernel of its own."""
         return tuple(a for a in range(len(self.x)) if a not in self.axes and self.w[a] > 1)
 
+    @property
+    def fill_element(self) -> np.ndarray | None:
+        """The value beyond the edge as one element of the computation's dtype, or None for zero."""
+        if self.boundary is not Boundary.CONSTANT:
+            return None
+        return np.array([self.fill]).astype(self.dtype)
+
     def part(self, region: tuple[slice, ...]) -> tuple[tuple[slice, ...], Problem]:
         """
         Return the part of the data that a region of the outputs reads, and the problem between.

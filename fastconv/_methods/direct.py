@@ -48,15 +48,12 @@ def estimate(problem: Problem, threads: int) -> Estimate:
 
 def build(problem: Problem) -> Runner:
     """Return the callable that solves problems of this shape."""
-    fill = None
-    if problem.boundary is Boundary.CONSTANT:
-        fill = np.array([problem.fill]).astype(problem.dtype)
     return Runner(
         problem,
         problem.macs / _cost.direct_rate(problem.dtype),
         problem.varying,
         problem.padded and problem.boundary is Boundary.ZERO,
-        fill,
+        problem.fill_element,
     )
 
 

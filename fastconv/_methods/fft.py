@@ -332,9 +332,7 @@ class Runner:
         problem, layout = self.problem, self.layout
         order = self._order()
         x_view, out_view = x.transpose(order), out.transpose(order)
-        fill = None
-        if problem.boundary is Boundary.CONSTANT:
-            fill = np.array([problem.fill]).astype(x.dtype)
+        fill = problem.fill_element
         skip = (0,) * (len(order) - len(layout.axes)) + tuple(b.skip for b in layout.blocks)
         valid = (1,) * (len(order) - len(layout.axes)) + tuple(b.valid for b in layout.blocks)
 

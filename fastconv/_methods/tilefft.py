@@ -17,7 +17,7 @@ import numpy as np
 from fastconv import _cost
 from fastconv._methods import _nonfinite, fft
 from fastconv._native import _core
-from fastconv._problem import Boundary, Estimate, Problem, Reason, Shape
+from fastconv._problem import Estimate, Problem, Reason, Shape
 
 NAME = "tilefft"
 
@@ -106,10 +106,7 @@ def build(problem: Problem) -> Runner:
     layout = choose_layout(problem)
     assert layout is not None
     order = (*(a for a in range(len(problem.x)) if a != layout.axis), layout.axis)
-    fill = None
-    if problem.boundary is Boundary.CONSTANT:
-        fill = np.array([problem.fill]).astype(problem.dtype)
-    return Runner(problem, layout, order, fill)
+    return Runner(problem, layout, order, problem.fill_element)
 
 
 @dataclass(frozen=True, slots=True)
