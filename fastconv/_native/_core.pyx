@@ -553,19 +553,13 @@ def gather(cnp.ndarray x, cnp.ndarray out, start, int boundary=0, cnp.ndarray fi
 
 # --- blocks of an overlap-save --------------------------------------------------------------------
 
-cdef struct BlockJob:
-    const char* data            # x for gathering, out for scattering
-    char* blocks
-    const ptrdiff_t* starts     # [block][axis]
-    ptrdiff_t block_stride
-    GatherAxis* axes
+cdef struct ScatterJob:
+    GatherAxis* axes            # of the output (x_extent, x_stride) and of the blocks (out_stride)
     int axis_count
     ptrdiff_t unit
-    Boundary boundary
-    const char* fill
-    const ptrdiff_t* skip       # scattering: the block's first valid element, and how many, an axis
+    const ptrdiff_t* skip       # the block's first valid element, and how many, an axis
     const ptrdiff_t* count
-    int add                     # scattering: 0 stores, else adds: 4 or 8 bytes of float
+    int add                     # 0 stores, else adds: 4 or 8 bytes of float
 
 
 def gather_blocks(cnp.ndarray x, cnp.ndarray blocks, cnp.ndarray starts, int boundary=0,
@@ -590,7 +584,6 @@ def gather_blocks(cnp.ndarray x, cnp.ndarray blocks, cnp.ndarray starts, int bou
         If the arrays do not fit each other.
     """
     cdef GatherAxis[64] axes
-    cdef BlockJob job
     cdef int i, ndim = cnp.PyArray_NDIM(x)
     if (ndim == 0 or ndim > MAX_AXES or cnp.PyArray_NDIM(blocks) != ndim + 1
             or cnp.PyArray_TYPE(x) != cnp.PyArray_TYPE(blocks)
@@ -606,24 +599,19 @@ def gather_blocks(cnp.ndarray x, cnp.ndarray blocks, cnp.ndarray starts, int bou
         axes[i].x_stride = cnp.PyArray_STRIDE(x, i)
         axes[i].count = cnp.PyArray_DIM(blocks, i + 1)
         axes[i].out_stride = cnp.PyArray_STRIDE(blocks, i + 1)
-    job.data = <const char*>cnp.PyArray_DATA(x)
-    job.blocks = <char*>cnp.PyArray_DATA(blocks)
-    job.starts = <const ptrdiff_t*>cnp.PyArray_DATA(starts)
-    job.block_stride = cnp.PyArray_STRIDE(blocks, 0)
-    job.axes = axes
-    job.axis_count = ndim
-    job.unit = cnp.PyArray_ITEMSIZE(x)
-    job.boundary = <Boundary>boundary
-    job.fill = NULL
-    if fill is not None:
-        job.fill = <const char*>cnp.PyArray_DATA(fill)
+    cdef const char* data = <const char*>cnp.PyArray_DATA(x)
+    cdef char* block = <char*>cnp.PyArray_DATA(blocks)
+    cdef const ptrdiff_t* start = <const ptrdiff_t*>cnp.PyArray_DATA(starts)
+    cdef const char* fill_data = NULL
     cdef ptrdiff_t b, count = cnp.PyArray_DIM(blocks, 0)
+    cdef ptrdiff_t stride = cnp.PyArray_STRIDE(blocks, 0), unit = cnp.PyArray_ITEMSIZE(x)
+    if fill is not None:
+        fill_data = <const char*>cnp.PyArray_DATA(fill)
     with nogil:
         for b in range(count):
             for i in range(ndim):
-                axes[i].start = job.starts[b * ndim + i]
-            c_gather(job.data, job.blocks + b * job.block_stride, axes, ndim, job.unit,
-                     job.boundary, job.fill)
+                axes[i].start = start[b * ndim + i]
+            c_gather(data, block + b * stride, axes, ndim, unit, <Boundary>boundary, fill_data)
 
 
 cdef check_starts(cnp.ndarray starts, ptrdiff_t blocks, int ndim):
@@ -661,7 +649,7 @@ cdef void put_line(char* out, ptrdiff_t out_stride, const char* line, ptrdiff_t 
                 memcpy(out + i * out_stride + k * add, &double_, 8)
 
 
-cdef void scatter_block(const BlockJob* job, int axis, const ptrdiff_t* start, char* out,
+cdef void scatter_block(const ScatterJob* job, int axis, const ptrdiff_t* start, char* out,
                         const char* block) noexcept nogil:
     cdef const GatherAxis* a = &job.axes[axis]
     cdef ptrdiff_t i, count = min(job.count[axis], a.x_extent - start[axis])
@@ -704,7 +692,7 @@ def scatter_blocks(cnp.ndarray blocks, cnp.ndarray out, cnp.ndarray starts, skip
     cdef GatherAxis[64] axes
     cdef ptrdiff_t[64] skips
     cdef ptrdiff_t[64] counts
-    cdef BlockJob job
+    cdef ScatterJob job
     cdef int i, ndim = cnp.PyArray_NDIM(out), kind = cnp.PyArray_TYPE(out)
     if (ndim == 0 or ndim > MAX_AXES or cnp.PyArray_NDIM(blocks) != ndim + 1
             or kind != cnp.PyArray_TYPE(blocks) or len(skip) != ndim or len(count) != ndim
@@ -729,20 +717,19 @@ def scatter_blocks(cnp.ndarray blocks, cnp.ndarray out, cnp.ndarray starts, skip
         counts[i] = count[i]
         if skips[i] < 0 or counts[i] < 0 or skips[i] + counts[i] > cnp.PyArray_DIM(blocks, i + 1):
             raise ValueError("skip and count must lie inside the blocks")
-    job.data = <const char*>cnp.PyArray_DATA(out)
-    job.blocks = <char*>cnp.PyArray_DATA(blocks)
-    job.starts = <const ptrdiff_t*>cnp.PyArray_DATA(starts)
-    job.block_stride = cnp.PyArray_STRIDE(blocks, 0)
     job.axes = axes
     job.axis_count = ndim
     job.unit = cnp.PyArray_ITEMSIZE(out)
     job.skip = skips
     job.count = counts
+    cdef char* target = <char*>cnp.PyArray_DATA(out)
+    cdef const char* block = <const char*>cnp.PyArray_DATA(blocks)
+    cdef const ptrdiff_t* start = <const ptrdiff_t*>cnp.PyArray_DATA(starts)
     cdef ptrdiff_t b, block_count = cnp.PyArray_DIM(blocks, 0)
+    cdef ptrdiff_t stride = cnp.PyArray_STRIDE(blocks, 0)
     with nogil:
         for b in range(block_count):
-            scatter_block(&job, 0, job.starts + b * ndim, <char*>job.data,
-                          job.blocks + b * job.block_stride)
+            scatter_block(&job, 0, start + b * ndim, target, block + b * stride)
 
 
 # --- spectra --------------------------------------------------------------------------------------
