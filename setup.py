@@ -99,8 +99,8 @@ core = Extension(
     sources=[
         str(NATIVE / name)
         for name in (
-            *("_core.pyx", "boundary.cpp", "direct.cpp", "dispatch.cpp", "linefft.cpp"),
-            *("scratch.cpp", "threads.cpp"),
+            *("_core.pyx", "blocks.cpp", "boundary.cpp", "direct.cpp", "dispatch.cpp"),
+            *("linefft.cpp", "scratch.cpp", "threads.cpp"),
         )
     ],
     depends=[*HEADERS, str(KERNELS)],

@@ -48,6 +48,13 @@ TILE_CALL_SECONDS = 25e-6
 _FFT_PASSES = 6
 _CACHE_RATE = 48e9
 
+# Filters in passes over blocks: seconds an element to stage and store it; the multiply-adds that
+# take as long as one sum of neighbours; and how much slower sums in order are, whose products do
+# not fuse.
+BLOCK_COPY_SECONDS = 0.15e-9
+BOX_SUM_MACS = 2.0
+ORDERED_SLOWDOWN = 2.0
+
 # Bytes per second and core from memory, read or written.
 MEMORY_RATE = 12e9
 # Python and planning, then one direct call; one FFT call with its kernel's transform set up.

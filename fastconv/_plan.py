@@ -13,8 +13,9 @@ from typing import Any, TypeVar
 import numpy as np
 
 from fastconv import _planner
+from fastconv._methods import count_terms
 from fastconv._planner import Candidate, Choice
-from fastconv._problem import Boundary, Problem, Spec
+from fastconv._problem import Boundary, Lines, Problem, Spec
 from fastconv._threads import get_num_threads
 
 Array = np.ndarray | Spec
@@ -24,6 +25,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 _MOST_AXES = 62
 # Multiply-adds from which it pays to look at integers' values: the FFT needs their range.
 _RANGE_MACS = 1 << 27
+# Multiply-adds, and taps, from which it pays to look whether a kernel is a sum of few products of
+# lines.
+_TERMS_MACS = 1 << 22
+_TERMS_TAPS = 25
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +39,11 @@ class Operand:
     flip: bool = False
     conjugate: bool = False
 
-    def view(self, arrays: tuple[np.ndarray, ...], axes: tuple[int, ...]) -> np.ndarray:
+    def view(self, arrays: tuple[Any, ...], axes: tuple[int, ...]) -> Any:
         """Return the argument, reversed along the convolved axes and conjugated as told."""
         a = arrays[self.argument]
+        if isinstance(a, Lines):
+            return a
         if self.flip:
             a = a[tuple(slice(None, None, -1 if i in axes else 1) for i in range(a.ndim))]
         if self.conjugate and a.dtype.kind == "c":
@@ -72,7 +79,8 @@ class Call:
 
     def choose(self) -> Choice:
         """Choose the method, from shapes alone where the arrays are Specs."""
-        return _planner.choose(_with_range(self), self.method, get_num_threads())
+        problem = _with_terms(self, _with_range(self))
+        return _planner.choose(problem, self.method, get_num_threads())
 
     def solve(self, out: np.ndarray | None = None) -> np.ndarray:
         """Compute the result into `out`, or into a new array."""
@@ -112,6 +120,25 @@ def _with_range(call: Call) -> Problem:
     if problem.boundary is Boundary.CONSTANT:
         x = max(x, float(abs(problem.fill)))
     return replace(problem, magnitude=(x, w))
+
+
+def _with_terms(call: Call, problem: Problem) -> Problem:
+    """Look whether a large kernel is a sum of few products of lines."""
+    w = call.arrays[call.w.argument]
+    axes = [a for a in problem.axes if problem.w[a] > 1]
+    if (
+        problem.lines
+        or len(axes) != 2
+        or problem.varying
+        or problem.dtype not in (np.float32, np.float64)
+        or problem.cut is not None
+        or problem.macs < _TERMS_MACS
+        or problem.taps < _TERMS_TAPS
+        or not isinstance(w, np.ndarray)
+    ):
+        return problem
+    taps = call.w.view(call.arrays, problem.axes).reshape([problem.w[a] for a in axes])
+    return replace(problem, terms=count_terms(taps.astype(problem.dtype, copy=False)))
 
 
 def _magnitude(a: Array) -> float:
@@ -343,7 +370,8 @@ class Plan:
         self._choice = self._call.choose()
         # The data to come may play the kernel's role (the longer array is the data): then there
         # is nothing to prepare.
-        self._held = replace(call, arrays=(coming, *(np.array(a) for a in held)))
+        copies = (a if isinstance(a, Lines) else np.array(a) for a in held)
+        self._held = replace(call, arrays=(coming, *copies))
         self._kernel = None
         if call.w.argument != 0:
             self._kernel = self._choice.prepare(call.w.view(self._held.arrays, call.problem.axes))

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._methods import METHODS, Method, Runner, direct, reference
+from fastconv._methods import METHODS, Method, Runner, direct, reference, separable
 from fastconv._native import _core
-from fastconv._problem import Boundary, Problem
+from fastconv._problem import Boundary, Lines, Problem
 
 AUTO = "auto"
 
@@ -53,15 +53,20 @@ class Choice:
     candidates: tuple[Candidate, ...]
     runner: Runner
 
-    def prepare(self, w: np.ndarray) -> Prepared:
+    def prepare(self, w: np.ndarray | Lines) -> Prepared:
         """Do what can be done with the kernel alone."""
-        w = native(w, self.problem.dtype)
+        if isinstance(w, Lines) and self.method != separable.NAME:
+            w = w.dense()
+        if not isinstance(w, Lines):
+            w = native(w, self.problem.dtype)
         return Prepared(w, self.runner.prepare(w))
 
     def run(self, x: np.ndarray, kernel: Prepared, out: np.ndarray, threads: int) -> None:
         """Fill `out`, of any dtype, from `x`, of any dtype, and a prepared kernel."""
         problem, dtype = self.problem, self.problem.dtype
-        if _is_native(x, dtype) and _is_native(out, dtype) and out.flags.aligned:
+        if (_is_native(x, dtype) and _is_native(out, dtype) and out.flags.aligned) or (
+            self.runner.converts(x.dtype, out.dtype)
+        ):
             self.runner(x, kernel.state, out, threads)
             return
         # Objects are converted at once: their references must not be copied as bytes.
@@ -69,7 +74,7 @@ class Choice:
         if whole or problem.empty or not problem.axes:
             result = np.empty(out.shape, dtype)
             self.runner(native(x, dtype), kernel.state, result, threads)
-            store(result, out)
+            store(result, out, problem.cut is not None)
             return
         # The runners of the slabs' problems, which are all one but for the ends.
         prepared: dict[Problem, tuple[Runner, Any]] = {}
@@ -81,7 +86,7 @@ class Choice:
             runner, state = prepared[part]
             result = np.empty(part.out, dtype)
             runner(data, state, result, threads)
-            store(result, out[region])
+            store(result, out[region], problem.cut is not None)
 
     def _slab(
         self, x: np.ndarray, region: tuple[slice, ...], threads: int
@@ -101,7 +106,7 @@ class Choice:
 class Prepared:
     """A kernel of the problem's dtype, and what the method made of it."""
 
-    w: np.ndarray
+    w: np.ndarray | Lines
     state: Any
 
 
@@ -115,9 +120,9 @@ def _is_native(a: np.ndarray, dtype: np.dtype[Any]) -> bool:
     return dtype.kind == "m" or (a.dtype == dtype and a.dtype.isnative)
 
 
-def store(result: np.ndarray, out: np.ndarray) -> None:
-    """Convert a result to the dtype it is promised in: floats that stand for integers round."""
-    if out.dtype.kind in "biu" and result.dtype.kind == "f":
+def store(result: np.ndarray, out: np.ndarray, cut: bool = False) -> None:
+    """Convert a result to its promised dtype: floats for integers round, or are `cut`."""
+    if out.dtype.kind in "biu" and result.dtype.kind == "f" and not cut:
         np.rint(result, out=result)
     if out.dtype.kind in "iu" and result.dtype.kind == "f":
         with np.errstate(invalid="ignore"):

@@ -16,6 +16,8 @@ Shape = tuple[int, ...]
 
 # No method may take more than this beyond its arguments, or than they are large together.
 WORKSPACE_FLOOR = 64 << 20
+# Passes over so few elements give SciPy's results to the last bit, at no cost that counts.
+SMALL_SIZE = 4096
 
 
 class Boundary(enum.IntEnum):
@@ -39,6 +41,10 @@ class Reason(enum.StrEnum):
     INEXACT = "rounding errors could reach half a unit"
     UNKNOWN_RANGE = "exact only for integers in a known range"
     WORKSPACE = "would take more memory than allowed"
+    CUT = "sums are cut or rounded as SciPy's: only its order gives the same"
+    PASSES = "every pass is cut, or meets the fill, by itself"
+    UNKNOWN_KERNEL = "takes a kernel whose values are known"
+    NOT_SEPARABLE = "the kernel is no sum of at most 3 products of lines"
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +111,20 @@ class Problem:
         Its value beyond the edge for ``Boundary.CONSTANT``.
     magnitude : tuple of float, optional
         Bounds on |x| and |w| where they are known: integers need them to go through an FFT.
+    lines : tuple of int
+        Axes of the passes, in their order, where the kernel is given as `Lines`.
+    terms : int, optional
+        Products of lines that the kernel is a sum of; 0 where there are too many, None where nobody
+        looked.
+    box : bool
+        Whether the taps of every line are alike and sum to one.
+    sparse : bool
+        Whether a tap that is zero is no tap, so that no NaN or Inf meets it.
+    cut : dtype, optional
+        Dtype that the sums of every pass become: integers are cut toward zero and wrap around. They
+        are formed in the order of the taps, each product and sum rounded, unless they are exact.
+    exact : bool
+        Whether cut sums are exact in any order.
     """
 
     x: Shape
@@ -116,6 +136,12 @@ class Problem:
     boundary: Boundary = Boundary.ZERO
     fill: complex = 0
     magnitude: tuple[float, float] | None = None
+    lines: Shape = ()
+    terms: int | None = None
+    box: bool = False
+    sparse: bool = False
+    cut: np.dtype[Any] | None = None
+    exact: bool = False
 
     @property
     def empty(self) -> bool:
@@ -141,6 +167,13 @@ class Problem:
     def workspace_limit(self) -> int:
         """Bytes that a method may plan with; a quarter stays for what nobody plans."""
         return max(WORKSPACE_FLOOR, self.traffic) * 3 // 4
+
+    @property
+    def by_passes(self) -> bool:
+        """Whether its passes are more than one convolution with the product of their lines."""
+        return bool(self.lines) and (
+            self.cut is not None or (self.boundary is Boundary.CONSTANT and self.fill != 0)
+        )
 
     @property
     def padded(self) -> bool:
@@ -204,6 +237,36 @@ class Problem:
                 slice(pick[a], pick[a] + 1) if a in pick else slice(None)
                 for a in range(len(self.x))
             )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Lines:
+    """
+    A kernel as a sum of products of lines: w[k] = Σ_t Π_a terms[t][a][k_a].
+
+    Attributes
+    ----------
+    terms : tuple of tuple of ndarray
+        For each term, the line of each pass, 1-D.
+    axes : tuple of int
+        The axis of each pass.
+    ndim : int
+        Axes of the data.
+    """
+
+    terms: tuple[tuple[np.ndarray, ...], ...]
+    axes: Shape
+    ndim: int
+
+    def dense(self) -> np.ndarray:
+        """Return the kernel as one array."""
+        return np.sum([self._product(lines) for lines in self.terms], axis=0)
+
+    def _product(self, lines: tuple[np.ndarray, ...]) -> np.ndarray:
+        product = np.ones((1,) * self.ndim)
+        for axis, line in zip(self.axes, lines, strict=True):
+            product = product * line.reshape([-1 if a == axis else 1 for a in range(self.ndim)])
+        return product
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,18 +12,22 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastconv._methods import direct, fft, reference, tilefft
+from fastconv._methods import direct, fft, reference, separable, tilefft
+from fastconv._methods._lines import MOST_TERMS, count_terms, rounded
 from fastconv._problem import Estimate, Problem, Reason
 
 
 class Runner(Protocol):
     """Solves one problem for any data of its shapes."""
 
-    def prepare(self, w: np.ndarray) -> Any:
-        """Do what can be done with the kernel alone; it is of the problem's dtype."""
+    def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
+        """Whether it takes data and results of these dtypes, other than the problem's."""
+
+    def prepare(self, w: Any) -> Any:
+        """Do what can be done with the kernel alone: an array of the problem's dtype, or Lines."""
 
     def __call__(self, x: np.ndarray, kernel: Any, out: np.ndarray, threads: int) -> None:
-        """Fill `out` from `x` and a prepared kernel; both are of the problem's dtype."""
+        """Fill `out` from `x` and a prepared kernel; both of the problem's dtype, or converted."""
 
 
 class Method(Protocol):
@@ -41,6 +45,6 @@ class Method(Protocol):
         """Return what solves it."""
 
 
-METHODS: tuple[Method, ...] = (direct, tilefft, fft, reference)
+METHODS: tuple[Method, ...] = (direct, separable, tilefft, fft, reference)
 
-__all__ = ["METHODS", "Method", "Runner"]
+__all__ = ["METHODS", "MOST_TERMS", "Method", "Runner", "count_terms", "rounded"]

@@ -80,7 +80,8 @@ def mend(solve: Solve, problem: Problem, x: np.ndarray, w: np.ndarray, out: np.n
             with np.errstate(invalid="ignore"):
                 output += np.where(products.met(_POSITIVE_INFINITY), sign * np.inf, 0.0)
                 output += np.where(products.met(_NEGATIVE_INFINITY), -sign * np.inf, 0.0)
-                output += np.where(products.met(_NAN), np.nan, 0.0)
+                nan = _SPARSE_NAN if problem.sparse else _NAN
+                output += np.where(products.met(nan), np.nan, 0.0)
 
 
 def _regions(problem: Problem, x: np.ndarray, w: np.ndarray) -> Iterator[tuple[slice, ...]]:
@@ -126,6 +127,10 @@ def _is_zero(a: np.ndarray) -> np.ndarray:
     return a == 0
 
 
+def _is_tap(a: np.ndarray) -> np.ndarray:
+    return a != 0
+
+
 def _is_anything(a: np.ndarray) -> np.ndarray:
     return np.ones(a.shape, dtype=bool)
 
@@ -147,6 +152,12 @@ _NAN: list[tuple[Indicator, Indicator]] = [
     (np.isnan, _is_anything),
     (_is_anything, np.isnan),
     (np.isinf, _is_zero),
+    (_is_zero, np.isinf),
+]
+# Where a tap that is zero is no tap.
+_SPARSE_NAN: list[tuple[Indicator, Indicator]] = [
+    (np.isnan, _is_tap),
+    (_is_anything, np.isnan),
     (_is_zero, np.isinf),
 ]
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import _nonfinite
+from fastconv._methods import _blocks, _nonfinite
 from fastconv._native import _core
 from fastconv._problem import Boundary, Estimate, Problem, Reason, Shape
 
@@ -26,6 +27,10 @@ def reject(problem: Problem) -> Reason | None:
         return Reason.EMPTY
     if not _core.has_kernel(problem.dtype):
         return Reason.DTYPE
+    if problem.by_passes:
+        return Reason.PASSES
+    if _blocks.is_ordered(problem) and not _blocks.fits(problem, problem.axes):
+        return Reason.SCRATCH
     taps = sorted((problem.w[a] for a in problem.axes), reverse=True)
     item = problem.dtype.itemsize
     halo_bytes = max(problem.w, default=1) * item + _EDGE_BYTES
@@ -37,7 +42,7 @@ def reject(problem: Problem) -> Reason | None:
 
 def estimate(problem: Problem, threads: int) -> Estimate:
     """Arithmetic at the kernels' rate, or memory traffic at the machine's."""
-    arithmetic = problem.macs / _cost.direct_rate(problem.dtype)
+    arithmetic = _arithmetic(problem)
     memory = problem.traffic / _cost.MEMORY_RATE
     problems = math.prod(problem.x[a] for a in problem.varying)
     call = problems * _cost.CALL_SECONDS
@@ -46,11 +51,16 @@ def estimate(problem: Problem, threads: int) -> Estimate:
     return Estimate(seconds, "call" if call > seconds / 2 else bound)
 
 
+def _arithmetic(problem: Problem) -> float:
+    seconds = problem.macs / _cost.direct_rate(problem.dtype)
+    return seconds * _cost.ORDERED_SLOWDOWN if _blocks.is_ordered(problem) else seconds
+
+
 def build(problem: Problem) -> Runner:
     """Return the callable that solves problems of this shape."""
     return Runner(
         problem,
-        problem.macs / _cost.direct_rate(problem.dtype),
+        _arithmetic(problem),
         problem.varying,
         problem.padded and problem.boundary is Boundary.ZERO,
         problem.fill_element,
@@ -66,6 +76,15 @@ class Runner:
     varying: Shape
     meets_zeros: bool  # whether some window reaches the zeros beyond an edge
     fill: np.ndarray | None
+
+    def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
+        """Blocks are converted on their way in and out, in computations in float or double."""
+        problem = self.problem
+        if problem.dtype.kind != "f" or not (_core.is_stored(x) and _core.is_stored(out)):
+            return False
+        return (out == problem.dtype or out.kind == "f" or problem.cut is not None) and (
+            not problem.varying and _blocks.fits(problem, problem.axes)
+        )
 
     def prepare(self, w: np.ndarray) -> _nonfinite.Kernel:
         """Look for taps that are not finite: their products with the zeros outside are not zero."""
@@ -87,7 +106,15 @@ class Runner:
 
     def _correlate(self, x: np.ndarray, w: np.ndarray, out: np.ndarray, threads: int) -> None:
         problem = self.problem
-        _core.correlate(x, w, out, problem.offset, problem.boundary, self.fill, threads)
+        ordered = _blocks.is_ordered(problem)
+        if ordered or x.dtype != problem.dtype or out.dtype != problem.dtype:
+            kind = _core.PASS_ORDERED if ordered else _core.PASS_TILE
+            kernel = np.require(w, problem.dtype, ["C", "A"])
+            _blocks.run(problem, x, [(kind, _core.ALL_AXES, [kernel])], out, self.fill, threads)
+            return
+        _core.correlate(
+            x, w, out, problem.offset, problem.boundary, self.fill, problem.sparse, threads
+        )
 
     def _mend(self, x: np.ndarray, w: np.ndarray, out: np.ndarray, threads: int) -> None:
         def solve(problem: Problem, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:

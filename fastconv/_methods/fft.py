@@ -85,6 +85,10 @@ def reject(problem: Problem) -> Reason | None:
     """Take floating types; integers only where rounding gives them back exactly."""
     if problem.empty:
         return Reason.EMPTY
+    if problem.cut is not None:
+        return Reason.CUT
+    if problem.by_passes:
+        return Reason.PASSES
     if problem.dtype.kind not in "fciu":
         return Reason.DTYPE
     layout = choose_layout(problem)
@@ -260,6 +264,10 @@ class Runner:
 
     def _spec(self, count: int) -> TransformSpec:
         return TransformSpec(count, self.layout.lengths, self.transform_dtype)
+
+    def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
+        """Takes the problem's dtype alone."""
+        return False
 
     def prepare(self, w: np.ndarray) -> Kernel:
         """Transform the kernel."""

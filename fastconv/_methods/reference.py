@@ -25,8 +25,8 @@ _SLAB_ELEMENTS = 1 << 18
 
 
 def reject(problem: Problem) -> Reason | None:
-    """Takes everything."""
-    return None
+    """Take everything that is one sum an output."""
+    return Reason.PASSES if problem.by_passes else None
 
 
 def estimate(problem: Problem, threads: int) -> Estimate:
@@ -48,6 +48,10 @@ class Runner:
     """Solves one problem, tap by tap."""
 
     problem: Problem
+
+    def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
+        """Takes the problem's dtype alone."""
+        return False
 
     def prepare(self, w: np.ndarray) -> np.ndarray:
         """Nothing to prepare."""

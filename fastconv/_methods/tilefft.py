@@ -11,6 +11,7 @@ from __future__ import annotations
 import functools
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -41,6 +42,10 @@ def reject(problem: Problem) -> Reason | None:
     """Take one convolved axis of floats or complex numbers with a common kernel."""
     if problem.empty:
         return Reason.EMPTY
+    if problem.cut is not None:
+        return Reason.CUT
+    if problem.by_passes:
+        return Reason.PASSES
     if problem.dtype.kind not in "fc" or not _core.line_fft_lanes(problem.dtype):
         return Reason.DTYPE
     if problem.varying or len([a for a in problem.axes if problem.w[a] > 1]) != 1:
@@ -126,6 +131,10 @@ class Runner:
     layout: Layout
     order: Shape  # of the axes, the convolved one last
     fill: np.ndarray | None
+
+    def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
+        """Takes the problem's dtype alone."""
+        return False
 
     def prepare(self, w: np.ndarray) -> Kernel:
         """Transform the kernel."""

@@ -18,6 +18,28 @@ def correlate(
     offset: Sequence[int],
     boundary: int = 0,
     fill: np.ndarray | None = None,
+    skip_zeros: bool = False,
+    threads: int = 1,
+) -> None: ...
+
+PASS_TILE: int
+PASS_ORDERED: int
+PASS_BOX: int
+PASS_RUNNING: int
+ALL_AXES: int
+
+def is_stored(dtype: np.dtype[Any]) -> bool: ...
+def filter_blocks(
+    x: np.ndarray,
+    out: np.ndarray,
+    passes: Sequence[tuple[int, int, Sequence[np.ndarray]]],
+    taps: Sequence[int],
+    offset: Sequence[int],
+    boundary: int,
+    dtype: np.dtype[Any],
+    fill: np.ndarray | None = None,
+    cut: bool = False,
+    skip_zeros: bool = False,
     threads: int = 1,
 ) -> None: ...
 def short_call(in1: object, in2: object, mode: object, rules: int) -> np.ndarray | None: ...

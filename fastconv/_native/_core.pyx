@@ -14,6 +14,11 @@ cdef extern from "job.hpp" namespace "fastconv" nogil:
         FLOAT32, FLOAT64, LONGDOUBLE
         COMPLEX64, COMPLEX128, CLONGDOUBLE
         ELEMENT_TYPES
+    ctypedef enum StorageType:
+        STORED_BOOL, STORED_INT8, STORED_UINT8, STORED_INT16, STORED_UINT16
+        STORED_INT32, STORED_UINT32, STORED_INT64, STORED_UINT64
+        STORED_FLOAT32, STORED_FLOAT64
+        STORAGE_TYPES
     cdef enum class Boundary(int):
         pass
     ctypedef struct TileSet:
@@ -50,6 +55,7 @@ cdef extern from "direct.hpp" namespace "fastconv" nogil:
         char* out
         Boundary boundary
         const char* fill
+        bint skip_zeros
     cdef enum class Status(int):
         ok
         no_memory
@@ -57,6 +63,28 @@ cdef extern from "direct.hpp" namespace "fastconv" nogil:
         workspace
     Status c_correlate "fastconv::correlate"(const Correlation& correlation, int threads)
     bint correlate_small(const Correlation& correlation)
+
+cdef extern from "blocks.hpp" namespace "fastconv" nogil:
+    int MAX_TERMS
+    cdef enum class PassKind(int):
+        pass
+    ctypedef struct BlockPass:
+        PassKind kind
+        int axis
+        const char** taps
+    ctypedef struct BlockFilter:
+        ElementType type
+        StorageType x_type, out_type
+        bint cut, skip_zeros
+        int axis_count
+        CorrelationAxis* axes
+        const char* x
+        char* out
+        Boundary boundary
+        const char* fill
+        int terms, pass_count
+        BlockPass* passes
+    Status c_filter_blocks "fastconv::filter_blocks"(const BlockFilter& filter, int threads)
 
 cdef extern from "linefft.hpp" namespace "fastconv" nogil:
     ctypedef struct LineFft:
@@ -98,8 +126,9 @@ cdef extern from *:
 
 # --- dtypes ---------------------------------------------------------------------------------------
 
-# ELEMENT_TYPES stands for a type that no kernel knows.
+# ELEMENT_TYPES and STORAGE_TYPES stand for a type that no kernel knows.
 cdef ElementType[64] element_types
+cdef StorageType[64] storage_types
 
 
 def _fill_element_types():
@@ -107,6 +136,12 @@ def _fill_element_types():
     cdef int i
     for i in range(64):
         element_types[i] = ELEMENT_TYPES
+        storage_types[i] = STORAGE_TYPES
+    stored = {
+        "b1": STORED_BOOL, "i1": STORED_INT8, "u1": STORED_UINT8, "i2": STORED_INT16,
+        "u2": STORED_UINT16, "i4": STORED_INT32, "u4": STORED_UINT32, "i8": STORED_INT64,
+        "u8": STORED_UINT64, "f4": STORED_FLOAT32, "f8": STORED_FLOAT64,
+    }
     known = {
         "b1": BOOLEAN, "i1": INT8, "i2": INT16, "i4": INT32, "i8": INT64, "f4": FLOAT32,
         "f8": FLOAT64, "f16": LONGDOUBLE, "f12": LONGDOUBLE, "c8": COMPLEX64, "c16": COMPLEX128,
@@ -118,6 +153,7 @@ def _fill_element_types():
         dtype = np.dtype(code)
         i = dtype.num
         element_types[i] = known[f"{dtype.kind.replace('u', 'i')}{dtype.itemsize}"]
+        storage_types[i] = stored.get(f"{dtype.kind}{dtype.itemsize}", STORAGE_TYPES)
 
 
 _fill_element_types()
@@ -134,6 +170,17 @@ def has_kernel(dtype):
     if not 0 <= number < 64 or element_types[number] == ELEMENT_TYPES:
         return False
     return levels().used.tiles[<int>element_types[number]].vector_bytes != 0
+
+
+cdef inline StorageType storage_type_of(cnp.ndarray a) noexcept:
+    cdef int number = cnp.PyArray_TYPE(a)
+    return storage_types[number] if 0 <= number < 64 else STORAGE_TYPES
+
+
+def is_stored(dtype):
+    """Whether `filter_blocks` reads and writes arrays of a dtype."""
+    cdef int number = dtype.num
+    return dtype.isnative and 0 <= number < 64 and storage_types[number] != STORAGE_TYPES
 
 
 # --- direct correlation ---------------------------------------------------------------------------
@@ -162,7 +209,7 @@ cdef void fill_axes(Correlation* job, cnp.ndarray x, cnp.ndarray out, offset) ex
 
 
 def correlate(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, int boundary=0,
-              cnp.ndarray fill=None, int threads=1):
+              cnp.ndarray fill=None, bint skip_zeros=False, int threads=1):
     """
     Solve y[p] = sum_k w[k] * xtilde[p + offset + k] directly.
 
@@ -177,6 +224,9 @@ def correlate(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, int boundar
         A `Boundary`.
     fill : ndarray of size 1, optional
         The value beyond the edge for ``Boundary.CONSTANT``, of x's dtype.
+    skip_zeros : bool
+        Whether a tap that is zero is no tap, so that NaN and Inf do not meet it; float32 and
+        float64 only.
     threads : int
         The most threads to use.
 
@@ -205,6 +255,7 @@ def correlate(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, int boundar
         job.axes[i].w_stride = cnp.PyArray_STRIDE(w, i)
     job.w = <const char*>cnp.PyArray_DATA(w)
     job.boundary = <Boundary>boundary
+    job.skip_zeros = skip_zeros and (job.type == FLOAT32 or job.type == FLOAT64)
     if fill is not None:
         job.fill = <const char*>cnp.PyArray_DATA(fill)
     with nogil:
@@ -215,6 +266,109 @@ def correlate(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, int boundar
         raise TypeError(f"no direct kernel for {x.dtype}")
     if status == Status.workspace:
         raise ValueError("the kernel is too large for the scratch of the direct kernels")
+
+
+# --- filters in passes over blocks ----------------------------------------------------------------
+
+PASS_TILE, PASS_ORDERED, PASS_BOX, PASS_RUNNING = range(4)
+ALL_AXES = -1
+
+
+def filter_blocks(cnp.ndarray x, cnp.ndarray out, passes, taps, offset, int boundary, dtype,
+                  cnp.ndarray fill=None, bint cut=False, bint skip_zeros=False, int threads=1):
+    """
+    Filter in passes over blocks that stay in the cache.
+
+    Parameters
+    ----------
+    x, out : ndarray
+        Booleans, integers, float32 or float64 in native byte order, of one dimensionality, with any
+        strides; none empty, and not overlapping.
+    passes : sequence of (int, int, sequence of ndarray)
+        Kind (PASS_TILE, PASS_ORDERED, PASS_BOX, PASS_RUNNING) and axis of each pass, or ALL_AXES for the only
+        pass, and its kernel for each term: contiguous, of `dtype`, with taps[axis] elements.
+    taps : sequence of int
+        Taps of the kernel along each axis.
+    offset : sequence of int
+        Index into the extended input that the first tap reads for the first output, an axis.
+    boundary : int
+        A `Boundary`.
+    dtype : dtype
+        Of the computation: float32 or float64.
+    fill : ndarray of size 1, optional
+        The value beyond the edge for ``Boundary.CONSTANT``, of `dtype`; each pass meets it.
+    cut : bool
+        Whether every pass gives numbers of out's dtype, cut toward zero and wrapped around.
+    skip_zeros : bool
+        Whether a tap that is zero is no tap (in a pass over all axes).
+    threads : int
+        The most threads to use.
+
+    Raises
+    ------
+    MemoryError
+        If no scratch can be had.
+    ValueError
+        If the arrays do not fit each other, or the kernel is too large for the scratch bound.
+    TypeError
+        If no kernel knows a dtype.
+    """
+    cdef Correlation job
+    cdef BlockFilter filter
+    cdef BlockPass* step
+    cdef cnp.ndarray kernel
+    cdef int i, p, t, kind, axis, ndim = cnp.PyArray_NDIM(x)
+    cdef Status status
+    cdef ptrdiff_t count
+    fill_axes(&job, x, out, offset)
+    filter.type = FLOAT32 if dtype.itemsize == 4 else FLOAT64
+    filter.x_type = storage_type_of(x)
+    filter.out_type = storage_type_of(out)
+    if (filter.x_type == STORAGE_TYPES or filter.out_type == STORAGE_TYPES
+            or dtype.kind != "f" or dtype.itemsize not in (4, 8)):
+        raise TypeError(f"no kernel filters {x.dtype} into {out.dtype} by {dtype}")
+    if x.size == 0 or out.size == 0 or len(taps) != ndim or not 0 < len(passes) <= MAX_AXES:
+        raise ValueError("x and out must not be empty, and taps must have a number an axis")
+    filter.axis_count = ndim
+    for i in range(ndim):
+        filter.axes[i] = job.axes[i]
+        filter.axes[i].taps = taps[i]
+        if filter.axes[i].taps < 1:
+            raise ValueError("every axis must have a tap")
+    filter.x = job.x
+    filter.out = job.out
+    filter.boundary = <Boundary>boundary
+    filter.fill = NULL
+    if fill is not None:
+        filter.fill = <const char*>cnp.PyArray_DATA(fill)
+    filter.cut = cut
+    filter.skip_zeros = skip_zeros
+    filter.pass_count = len(passes)
+    filter.terms = len(passes[0][2])
+    if not 0 < filter.terms <= MAX_TERMS:
+        raise ValueError("a pass must have a kernel, and few of them")
+    for p, (kind, axis, kernels) in enumerate(passes):
+        step = &filter.passes[p]
+        step.kind = <PassKind>(<int>kind)
+        step.axis = axis
+        if not (0 <= axis < ndim or (axis == ALL_AXES and len(passes) == 1)):
+            raise ValueError("a pass must be along an axis, or the only one over all")
+        if len(kernels) != filter.terms or (kind != PASS_TILE and filter.terms > 1):
+            raise ValueError("every pass must have a kernel for each term, and other kinds but one")
+        count = 1
+        for i in range(ndim):
+            if axis == ALL_AXES or axis == i:
+                count *= filter.axes[i].taps
+        for t, kernel in enumerate(kernels):
+            if kernel.dtype != dtype or kernel.size != count or not cnp.PyArray_ISCARRAY_RO(kernel):
+                raise ValueError("a pass' kernels must be contiguous, of dtype and the axis' taps")
+            step.taps[t] = <const char*>cnp.PyArray_DATA(kernel)
+    with nogil:
+        status = c_filter_blocks(filter, threads)
+    if status == Status.no_memory:
+        raise MemoryError("no memory for the scratch of the passes")
+    if status == Status.workspace:
+        raise ValueError("the kernel is too large for the scratch of the passes")
 
 
 # --- overlap-save along a line, in lanes ----------------------------------------------------------

@@ -35,8 +35,19 @@ void copy_strided(const char* x, ptrdiff_t stride, char* out, ptrdiff_t count) {
   for (ptrdiff_t i = 0; i < count; i++) memcpy(out + i * ptrdiff_t(Bytes), x + i * stride, Bytes);
 }
 
-void copy_units(const char* x, ptrdiff_t stride, char* out, ptrdiff_t count, ptrdiff_t unit) {
+void copy_units(const char* x, ptrdiff_t stride, char* out, ptrdiff_t count, const Unit& u) {
   if (count <= 0) return;
+  if (u.convert) {
+    const ptrdiff_t element = u.x_bytes / u.elements;
+    if (u.elements == 1 || stride == u.x_bytes) {
+      u.convert->load(x, u.elements == 1 ? stride : element, out, count * u.elements);
+      return;
+    }
+    for (ptrdiff_t i = 0; i < count; i++)
+      u.convert->load(x + i * stride, element, out + i * u.out_bytes, u.elements);
+    return;
+  }
+  const ptrdiff_t unit = u.out_bytes;
   if (stride == unit) {
     memcpy(out, x, size_t(count * unit));
     return;
@@ -66,8 +77,9 @@ void fill_units(char* out, ptrdiff_t count, ptrdiff_t unit, const char* fill) {
   for (ptrdiff_t i = 0; i < count; i++) memcpy(out + i * unit, fill, size_t(unit));
 }
 
-void gather_line(const char* x, char* out, const GatherAxis& axis, ptrdiff_t unit,
+void gather_line(const char* x, char* out, const GatherAxis& axis, const Unit& u,
                  Boundary boundary, const char* fill) {
+  const ptrdiff_t unit = u.out_bytes;
   // Three runs: before the stored axis, inside it, after it.
   const ptrdiff_t stop = axis.start + axis.count;
   const ptrdiff_t inside_first = axis.start < 0 ? (stop < 0 ? stop : 0) : axis.start;
@@ -79,13 +91,13 @@ void gather_line(const char* x, char* out, const GatherAxis& axis, ptrdiff_t uni
       return;
     }
     for (ptrdiff_t i = first; i < last; i++)
-      memcpy(out + (i - axis.start) * unit,
-             x + map_index(i, axis.x_extent, boundary) * axis.x_stride, size_t(unit));
+      copy_units(x + map_index(i, axis.x_extent, boundary) * axis.x_stride, axis.x_stride,
+                 out + (i - axis.start) * unit, 1, u);
   };
   outside(axis.start, inside_first);
   if (inside_stop > inside_first)
     copy_units(x + inside_first * axis.x_stride, axis.x_stride,
-               out + (inside_first - axis.start) * unit, inside_stop - inside_first, unit);
+               out + (inside_first - axis.start) * unit, inside_stop - inside_first, u);
   outside(inside_stop, stop);
 }
 
@@ -102,10 +114,10 @@ void fill_block(char* out, const GatherAxis* axes, int axis_count, ptrdiff_t uni
 
 }  // namespace
 
-void gather(const char* x, char* out, const GatherAxis* axes, int axis_count, ptrdiff_t unit_bytes,
+void gather(const char* x, char* out, const GatherAxis* axes, int axis_count, const Unit& unit,
             Boundary boundary, const char* fill) {
   if (axis_count == 1) {
-    gather_line(x, out, axes[0], unit_bytes, boundary, fill);
+    gather_line(x, out, axes[0], unit, boundary, fill);
     return;
   }
   const GatherAxis& axis = axes[0];
@@ -113,11 +125,15 @@ void gather(const char* x, char* out, const GatherAxis* axes, int axis_count, pt
     const ptrdiff_t source = map_index(axis.start + i, axis.x_extent, boundary);
     char* target = out + i * axis.out_stride;
     if (source < 0)
-      fill_block(target, axes + 1, axis_count - 1, unit_bytes, fill);
+      fill_block(target, axes + 1, axis_count - 1, unit.out_bytes, fill);
     else
-      gather(x + source * axis.x_stride, target, axes + 1, axis_count - 1, unit_bytes, boundary,
-             fill);
+      gather(x + source * axis.x_stride, target, axes + 1, axis_count - 1, unit, boundary, fill);
   }
+}
+
+void gather(const char* x, char* out, const GatherAxis* axes, int axis_count, ptrdiff_t unit_bytes,
+            Boundary boundary, const char* fill) {
+  gather(x, out, axes, axis_count, Unit{unit_bytes, unit_bytes, nullptr, 1}, boundary, fill);
 }
 
 }  // namespace fastconv

@@ -20,10 +20,21 @@ struct GatherAxis {
   ptrdiff_t out_stride;  // bytes
 };
 
+// What a gather moves together: an element, or several that are contiguous.
+struct Unit {
+  ptrdiff_t x_bytes, out_bytes;
+  // Turns `elements` elements of x into those of out; null where both are the same bytes.
+  const Conversion* convert;
+  ptrdiff_t elements;
+};
+
 // Copies a block of the extended input: out[i] = x̃[start + i] along each axis.
-// A unit is `unit_bytes` of contiguous bytes (an element, or several that move together); the
-// innermost axis must be contiguous in `out`. `fill` points to one unit, or is null for zero bytes.
-// x and out may not overlap; x may have any strides.
+// The innermost axis must be contiguous in `out`. `fill` points to one unit of out, or is null for
+// zero bytes. x and out may not overlap; x may have any strides.
+void gather(const char* x, char* out, const GatherAxis* axes, int axis_count, const Unit& unit,
+            Boundary boundary, const char* fill);
+
+// The same for units of bytes that are copied as they are.
 void gather(const char* x, char* out, const GatherAxis* axes, int axis_count, ptrdiff_t unit_bytes,
             Boundary boundary, const char* fill);
 

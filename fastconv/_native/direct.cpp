@@ -18,6 +18,7 @@
 
 #include "dispatch.hpp"
 #include "scratch.hpp"
+#include "taps.hpp"
 #include "threads.hpp"
 
 namespace fastconv {
@@ -54,30 +55,16 @@ bool unconvolved(const CorrelationAxis& a) {
 
 constexpr CorrelationAxis single = {1, 0, 1, 0, 1, 0, 0};
 
-// Taps of one line of `taps` split into groups, in the order in which they are summed.
-// emit(first_row, first_column, rows, columns): tap (row, column) is tap row * pitch + column.
-template <class Emit>
-void split_taps(ptrdiff_t rows, ptrdiff_t first_column, ptrdiff_t last_column, int group_rows,
-                Emit emit) {
-  if (rows == 0 || first_column >= last_column) return;
-  const ptrdiff_t groups = ceil_div(rows, group_rows);  // balanced: never a group of one for long
-  ptrdiff_t row = 0;
-  for (ptrdiff_t g = 0; g < groups; g++) {
-    const ptrdiff_t count = ceil_div(rows - row, groups - g);
-    emit(row, first_column, count, last_column - first_column);
-    row += count;
+// Whether a tap of floating type is zero, and so none at all where zeros are skipped.
+bool is_zero_tap(ElementType type, const char* w) {
+  if (type == FLOAT32) {
+    float value;
+    memcpy(&value, w, sizeof value);
+    return value == 0;
   }
-}
-
-template <class Emit>
-void split_line(ptrdiff_t taps, ptrdiff_t taps_per_vector, int group_rows, Emit emit) {
-  if (taps_per_vector == 0 || taps <= taps_per_vector) {  // no two taps share a load
-    emit(0, 0, 1, taps);
-    return;
-  }
-  const ptrdiff_t full = taps / taps_per_vector, rest = taps % taps_per_vector;
-  split_taps(full + 1, 0, rest, group_rows, emit);
-  split_taps(full, rest, taps_per_vector, group_rows, emit);
+  double value;
+  memcpy(&value, w, sizeof value);
+  return value == 0;
 }
 
 class DirectJob {
@@ -241,43 +228,29 @@ class DirectJob {
 
   Status pack(const Correlation& c) {
     // Count first, then allocate once.
-    ptrdiff_t groups_per_outer = 0;
-    each_group([&](ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) { groups_per_outer++; });
-    group_count_ = groups_per_outer * outer_taps_;
+    each_group(c, [&](const OuterTap&, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) {
+      group_count_++;
+    });
     const ptrdiff_t tap_count = outer_taps_ * rows_.taps * columns_.taps;
-    groups_ = static_cast<Group*>(malloc(size_t(group_count_) * sizeof(Group)));
+    groups_ = static_cast<Group*>(malloc(size_t(group_count_ + 1) * sizeof(Group)));
     weights_ = static_cast<char*>(malloc(size_t(tap_count * element_)));
     if (!groups_ || !weights_) return Status::no_memory;
 
     char* packed = weights_;
     Group* group = groups_;
-    const ptrdiff_t row_pitch_taps = image_ ? 0 : taps_per_vector_;
-    for (ptrdiff_t t = 0; t < outer_taps_; t++) {
-      const char* w = c.w;
-      ptrdiff_t offset_x = 0, offset_edge = 0, rest = t;
-      for (int i = outer_count_ - 1; i >= 0; i--) {
-        const ptrdiff_t tap = rest % outer_[i].taps;
-        rest /= outer_[i].taps;
-        w += tap * outer_[i].w_stride;
-        offset_x += tap * outer_[i].x_stride;
-        offset_edge += tap * edge_strides_[i];
-      }
-      each_group([&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
-        const ptrdiff_t along = (row * row_pitch_taps + column) * unit_;
-        group->weights = packed;
-        group->offset[IN_X] = offset_x + along + (image_ ? row * rows_.x_stride : 0);
-        group->offset[IN_SCRATCH] = offset_edge + along + (image_ ? row * edge_pitch_ : 0);
-        group->columns = columns;
-        group->rows = int(rows);
-        group++;
-        for (ptrdiff_t k = column; k < column + columns; k++)
-          for (ptrdiff_t r = row; r < row + rows; r++, packed += element_)
-            memcpy(packed,
-                   image_ ? w + r * rows_.w_stride + k * columns_.w_stride
-                          : w + (r * row_pitch_taps + k) * columns_.w_stride,
-                   size_t(element_));
-      });
-    }
+    each_group(c, [&](const OuterTap& outer, ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows,
+                      ptrdiff_t columns) {
+      const ptrdiff_t along = (row * row_pitch_taps() + column) * unit_;
+      group->weights = packed;
+      group->offset[IN_X] = outer.offset_x + along + (image_ ? row * rows_.x_stride : 0);
+      group->offset[IN_SCRATCH] = outer.offset_edge + along + (image_ ? row * edge_pitch_ : 0);
+      group->columns = columns;
+      group->rows = int(rows);
+      group++;
+      for (ptrdiff_t k = column; k < column + columns; k++)
+        for (ptrdiff_t r = row; r < row + rows; r++, packed += element_)
+          memcpy(packed, tap(outer, r, k), size_t(element_));
+    });
 
     if (c.fill) {
       for (ptrdiff_t b = 0; b < unit_; b += element_) memcpy(fill_ + b, c.fill, size_t(element_));
@@ -286,13 +259,46 @@ class DirectJob {
     return Status::ok;
   }
 
-  // The groups of one combination of outer taps.
+  // One combination of taps of the outer axes: where its taps lie, and the data that they read.
+  struct OuterTap {
+    const char* w;
+    ptrdiff_t offset_x, offset_edge;
+  };
+
+  ptrdiff_t row_pitch_taps() const { return image_ ? 0 : taps_per_vector_; }
+
+  const char* tap(const OuterTap& outer, ptrdiff_t row, ptrdiff_t column) const {
+    return outer.w + row * rows_.w_stride + (row * row_pitch_taps() + column) * columns_.w_stride;
+  }
+
+  // Every group, as emit(outer tap, first row, first column, rows, columns).
   template <class Emit>
-  void each_group(Emit emit) const {
-    if (image_)
-      split_taps(rows_.taps, 0, columns_.taps, set_->group_rows, emit);
-    else
-      split_line(columns_.taps, taps_per_vector_, set_->group_rows, emit);
+  void each_group(const Correlation& c, Emit emit) const {
+    for (ptrdiff_t t = 0; t < outer_taps_; t++) {
+      OuterTap outer = {c.w, 0, 0};
+      ptrdiff_t rest = t;
+      for (int i = outer_count_ - 1; i >= 0; i--) {
+        const ptrdiff_t k = rest % outer_[i].taps;
+        rest /= outer_[i].taps;
+        outer.w += k * outer_[i].w_stride;
+        outer.offset_x += k * outer_[i].x_stride;
+        outer.offset_edge += k * edge_strides_[i];
+      }
+      const auto part = [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
+        emit(outer, row, column, rows, columns);
+      };
+      const auto group = [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
+        if (!c.skip_zeros) return part(row, column, rows, columns);
+        const auto zero = [&](ptrdiff_t r, ptrdiff_t k) {
+          return is_zero_tap(c.type, tap(outer, r, k));
+        };
+        split_nonzero(row, column, rows, columns, zero, part);
+      };
+      if (image_)
+        split_taps(rows_.taps, 0, columns_.taps, set_->group_rows, group);
+      else
+        split_line(columns_.taps, taps_per_vector_, set_->group_rows, group);
+    }
   }
 
   // --- running ----------------------------------------------------------------------------------

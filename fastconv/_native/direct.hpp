@@ -25,6 +25,9 @@ struct Correlation {
   char* out;
   Boundary boundary;
   const char* fill;  // one element, or null for zero
+  // A tap that is zero is no tap: it does not make a NaN of the NaN or Inf that it meets. For
+  // FLOAT32 and FLOAT64.
+  bool skip_zeros = false;
 };
 
 enum class Status { ok, no_memory, unsupported_type, workspace };

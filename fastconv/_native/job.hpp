@@ -78,6 +78,47 @@ struct SpectrumSet {
   ptrdiff_t (*zero_nonfinite_f64)(double* a, ptrdiff_t count);
 };
 
+// How an array holds its elements, where that differs from the type of the computation.
+enum StorageType : int {
+  STORED_BOOL,
+  STORED_INT8,
+  STORED_UINT8,
+  STORED_INT16,
+  STORED_UINT16,
+  STORED_INT32,
+  STORED_UINT32,
+  STORED_INT64,
+  STORED_UINT64,
+  STORED_FLOAT32,
+  STORED_FLOAT64,
+  STORAGE_TYPES
+};
+
+// Lines of one stored type to and from float or double: see convert.hpp.
+struct Conversion {
+  void (*load)(const char* x, ptrdiff_t stride, char* line, ptrdiff_t count);
+  void (*store)(const char* line, char* out, ptrdiff_t stride, ptrdiff_t count);
+  void (*cut)(char* line, ptrdiff_t count);  // as a store and a load would
+};
+
+// Symmetric taps share a product: w · (x[-k] + x[k]), or w · (x[-k] - x[k]).
+enum class Fold : int { none, sum, difference };
+enum { FOLDS = 3 };
+
+struct OrderedTap {
+  ptrdiff_t first, second;  // bytes from the output's first datum; `second` where it is folded
+  double weight;
+};
+
+// Passes over whole lines of a block: see passes.hpp.
+struct PassSet {
+  void (*ordered[FOLDS])(const OrderedTap* taps, ptrdiff_t count, const char* x, char* out,
+                         ptrdiff_t vectors);
+  void (*add_scaled)(const char* a, double a_scale, const char* b, double b_scale, char* out,
+                     ptrdiff_t count);
+  void (*divide)(char* a, double divisor, ptrdiff_t count);
+};
+
 // One stage of a transform: sub-blocks of `points` points, split `radix` ways (4 or 8).
 struct LaneStage {
   int radix;
@@ -106,6 +147,10 @@ struct Level {
   SpectrumSet spectrum;
   LaneSet lanes_f32;
   LaneSet lanes_f64;
+  PassSet passes_f32;
+  PassSet passes_f64;
+  Conversion convert_f32[STORAGE_TYPES];
+  Conversion convert_f64[STORAGE_TYPES];
 };
 
 }  // namespace fastconv

@@ -5,13 +5,23 @@
 
 #include "tile.hpp"
 
+#include "convert.hpp"
 #include "lanefft.hpp"
+#include "passes.hpp"
 #include "spectrum.hpp"
 
 namespace fastconv {
 
 #define FASTCONV_TABLE_(level) level_##level
 #define FASTCONV_TABLE(level) FASTCONV_TABLE_(level)
+
+#define FASTCONV_CONVERSIONS(Scalar)                                              \
+  conversion<Bool, Scalar>(), conversion<signed char, Scalar>(),                  \
+      conversion<unsigned char, Scalar>(), conversion<short, Scalar>(),           \
+      conversion<unsigned short, Scalar>(), conversion<int, Scalar>(),            \
+      conversion<unsigned int, Scalar>(), conversion<long long, Scalar>(),        \
+      conversion<unsigned long long, Scalar>(), conversion<float, Scalar>(),      \
+      conversion<double, Scalar>()
 
 extern const Level FASTCONV_TABLE(FASTCONV_LEVEL);
 const Level FASTCONV_TABLE(FASTCONV_LEVEL) = {
@@ -33,6 +43,10 @@ const Level FASTCONV_TABLE(FASTCONV_LEVEL) = {
      zero_nonfinite<float>, zero_nonfinite<double>},
     lane_set<float>(),
     lane_set<double>(),
+    pass_set<float>(),
+    pass_set<double>(),
+    {FASTCONV_CONVERSIONS(float)},
+    {FASTCONV_CONVERSIONS(double)},
 };
 
 }  // namespace fastconv

@@ -1,0 +1,183 @@
+"""
+Passes along one axis after the other, over blocks that stay in the cache.
+
+A kernel that is a product of lines (or a sum of a few such products, see `_lines`) is applied line
+by line: fastconv/_native/blocks.cpp carries a block of the output through all passes before it
+takes the next, so that data is read and written once.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from fastconv import _cost
+from fastconv._methods import _blocks, _lines, reference
+from fastconv._native import _core
+from fastconv._problem import SMALL_SIZE, Estimate, Lines, Problem, Reason, Shape
+
+NAME = "separable"
+
+
+def reject(problem: Problem) -> Reason | None:
+    """Take kernels that are lines, or known to be sums of few products of them."""
+    if problem.empty:
+        return Reason.EMPTY
+    if problem.dtype not in (np.float32, np.float64):
+        return Reason.DTYPE
+    if not problem.lines:
+        if problem.terms is None:
+            return Reason.UNKNOWN_KERNEL
+        if problem.terms == 0:
+            return Reason.NOT_SEPARABLE
+    return None
+
+
+def _passes(problem: Problem) -> Shape:
+    return problem.lines or tuple(a for a in problem.axes if problem.w[a] > 1)
+
+
+def _work(problem: Problem) -> float:
+    """Multiply-adds on one element, or what takes as long."""
+    terms = max(problem.terms or 1, 1)
+    if problem.box:
+        sums = sum(2 * math.log2(max(problem.w[a], 2)) for a in _passes(problem))
+        return sums * _cost.BOX_SUM_MACS
+    return float(terms * sum(problem.w[a] for a in _passes(problem)))
+
+
+def estimate(problem: Problem, threads: int) -> Estimate:
+    """Arithmetic at the tiles' rate and copies through the scratch, or memory traffic."""
+    elements = math.prod(problem.out)
+    rate = _cost.direct_rate(problem.dtype)
+    if _blocks.is_ordered(problem):
+        rate /= _cost.ORDERED_SLOWDOWN
+    arithmetic = elements * (_work(problem) / rate + _cost.BLOCK_COPY_SECONDS)
+    memory = problem.traffic / _cost.MEMORY_RATE
+    rounds = 1 if _blocks.fits(problem, _passes(problem)) else len(_passes(problem))
+    seconds = _cost.parallel(max(arithmetic, rounds * memory), threads) + _cost.CALL_SECONDS
+    bound = "arithmetic" if arithmetic > rounds * memory else "memory"
+    return Estimate(seconds, "call" if seconds / 2 < _cost.CALL_SECONDS else bound)
+
+
+def build(problem: Problem) -> Runner:
+    """Return the callable that solves problems of this shape."""
+    arithmetic = math.prod(problem.out) * _work(problem) / _cost.direct_rate(problem.dtype)
+    return Runner(problem, arithmetic, problem.fill_element)
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Solves one problem by passes."""
+
+    problem: Problem
+    seconds: float  # on one core
+    fill: np.ndarray | None
+
+    def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
+        """Blocks are converted on their way in and out."""
+        return _core.is_stored(x) and _core.is_stored(out)
+
+    def prepare(self, w: np.ndarray | Lines) -> Lines:
+        """Convert the lines, or find them."""
+        if not isinstance(w, Lines):
+            return self._find(w)
+        dtype = self.problem.dtype
+        terms = tuple(tuple(_lines.rounded(line, dtype) for line in lines) for lines in w.terms)
+        return Lines(terms, w.axes, w.ndim)
+
+    def _find(self, w: np.ndarray) -> Lines:
+        axes = _passes(self.problem)
+        taps = w.reshape([self.problem.w[a] for a in axes])
+        return Lines(_lines.decompose(taps), axes, w.ndim)
+
+    def __call__(self, x: np.ndarray, kernel: Lines, out: np.ndarray, threads: int) -> None:
+        """Fill `out`."""
+        problem = self.problem
+        threads = _cost.threads_for(self.seconds, threads)
+        if _blocks.fits(problem, kernel.axes):
+            _run(problem, x, kernel, out, self.fill, threads)
+            return
+        for number, lines in enumerate(kernel.terms):
+            target = out if number == 0 else np.empty(out.shape, out.dtype)
+            self._run_one_by_one(x, lines, kernel.axes, target, threads)
+            if number > 0:
+                out += target
+
+    def _run_one_by_one(
+        self,
+        x: np.ndarray,
+        lines: tuple[np.ndarray, ...],
+        axes: Shape,
+        out: np.ndarray,
+        threads: int,
+    ) -> None:
+        """Pass over whole arrays: the halos of all axes together would be larger than a block."""
+        for number, (axis, line) in enumerate(zip(axes, lines, strict=True)):
+            target = out if number == len(axes) - 1 else np.empty(out.shape, out.dtype)
+            part = self._along(axis)
+            if _blocks.fits(part, (axis,)):
+                _run(part, x, Lines(((line,),), (axis,), x.ndim), target, self.fill, threads)
+            else:
+                _sum_plainly(part, x, line, target)
+            x = target
+
+    def _along(self, axis: int) -> Problem:
+        """Return the problem of one pass."""
+
+        def only(values: Shape, other: int) -> Shape:
+            return tuple(v if a == axis else other for a, v in enumerate(values))
+
+        problem = self.problem
+        return replace(
+            problem,
+            axes=(axis,),
+            lines=(axis,),
+            terms=1,
+            w=only(problem.w, 1),
+            offset=only(problem.offset, 0),
+        )
+
+
+def _run(
+    problem: Problem,
+    x: np.ndarray,
+    kernel: Lines,
+    out: np.ndarray,
+    fill: np.ndarray | None,
+    threads: int,
+) -> None:
+    if problem.box:
+        kind = _core.PASS_RUNNING if _runs_whole(problem) else _core.PASS_BOX
+    elif _blocks.is_ordered(problem):
+        kind = _core.PASS_ORDERED
+    else:
+        kind = _core.PASS_TILE
+    passes = [
+        (kind, axis, [lines[number] for lines in kernel.terms])
+        for number, axis in enumerate(kernel.axes)
+    ]
+    _blocks.run(problem, x, passes, out, fill, threads)
+
+
+def _runs_whole(problem: Problem) -> bool:
+    """Whether whole lines of so small a problem fit a block: running sums give SciPy's bits."""
+    window = math.prod(n + taps for n, taps in zip(problem.out, problem.w, strict=True))
+    return (
+        problem.dtype == np.float64
+        and math.prod(problem.out) <= SMALL_SIZE
+        and window * problem.dtype.itemsize <= _blocks.WINDOW_BYTES
+    )
+
+
+def _sum_plainly(problem: Problem, x: np.ndarray, line: np.ndarray, out: np.ndarray) -> None:
+    """Take a line so long that no block holds its halo."""
+    plain = replace(problem, lines=(), terms=0, cut=None)
+    total = np.empty(plain.out, plain.dtype)
+    shape = [-1 if a == problem.axes[0] else 1 for a in range(x.ndim)]
+    reference.build(plain)(x.astype(plain.dtype), line.reshape(shape), total, 1)
+    with np.errstate(invalid="ignore"):
+        out[...] = total.astype(np.int64).astype(out.dtype) if problem.cut else total

@@ -1,0 +1,757 @@
+// Cuts the output into blocks. A block's window of the extended input is staged in the thread's
+// scratch, in the type of the computation; passes go from buffer to buffer there; what the last one
+// gives is converted into the output. So data is read and written once, whatever the number of
+// passes, and no more than a block is ever padded or converted.
+//
+// A pass along an axis narrows the block from its window to its outputs along that axis. Along the
+// columns (the contiguous axis) it works line by line; along another axis rows of a block are
+// register rows. Rows of buffers are padded to whole tiles: kernels have no tails, and what they
+// compute beyond a row's end is not used.
+#include "blocks.hpp"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <new>
+#include <vector>
+
+#include "dispatch.hpp"
+#include "scratch.hpp"
+#include "taps.hpp"
+#include "threads.hpp"
+
+namespace fastconv {
+namespace {
+
+constexpr ptrdiff_t cache_line = 64;
+// Bytes of a window in the cache: half of a common L2 less the other buffers; box sums pass over
+// their buffers several times, and are faster near L1.
+constexpr ptrdiff_t window_bytes = 160 << 10;
+constexpr ptrdiff_t box_window_bytes = 96 << 10;
+// Windows smaller than this are made of more lines that are not convolved.
+constexpr ptrdiff_t window_least_bytes = 16 << 10;
+// How much of a window may be halo before the block grows, cache or not.
+constexpr double halo_share = 2;
+// Columns of a block to begin with, in bytes.
+constexpr ptrdiff_t first_columns_bytes = 1 << 10;
+constexpr ptrdiff_t first_rows = 8;
+constexpr ptrdiff_t scratch_limit = 16 << 20;
+constexpr ptrdiff_t unit_limit = 16;  // elements of a pixel's channels that move with it
+constexpr ptrdiff_t blocks_per_thread = 4;
+
+ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
+ptrdiff_t max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
+ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
+
+constexpr ptrdiff_t storage_bytes[STORAGE_TYPES] = {1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
+
+bool unconvolved(const CorrelationAxis& a) {
+  return a.taps == 1 && a.offset == 0 && a.x_extent == a.out_extent;
+}
+
+// Where the elements of a block lie in scratch; the last axis is the columns.
+struct Strides {
+  ptrdiff_t of[MAX_AXES];
+  ptrdiff_t bytes;  // of the whole block
+};
+
+// A pass that is ready to run.
+struct Stage {
+  PassKind kind;
+  int axis;    // whose rows are register rows; the last one: lines
+  bool dense;  // over all axes
+  ptrdiff_t taps;
+  Strides in, out;
+  int planes_in, planes_out;
+  std::vector<Group> groups[MAX_TERMS];   // of each plane that it makes
+  std::vector<OrderedTap> ordered;
+  Fold fold;
+};
+
+class BlockJob {
+ public:
+  Status plan(const BlockFilter& f, int threads) {
+    filter_ = &f;
+    const Level& level = *levels().used;
+    const bool single = f.type == FLOAT32;
+    set_ = &level.tiles[f.type];
+    passes_ = single ? &level.passes_f32 : &level.passes_f64;
+    load_ = (single ? level.convert_f32 : level.convert_f64)[f.x_type];
+    store_ = (single ? level.convert_f32 : level.convert_f64)[f.out_type];
+    element_ = set_->scalar_bytes;
+    x_bytes_ = storage_bytes[f.x_type];
+    out_bytes_ = storage_bytes[f.out_type];
+    assign_axes();
+    cut(threads);
+    if (scratch_bytes() > scratch_limit) return Status::workspace;
+    make_stages();
+    return Status::ok;
+  }
+
+  ptrdiff_t items() const {
+    ptrdiff_t items = 1;
+    for (int a = 0; a < n_; a++) items *= ceil_div(axes_[a].out_extent, block_[a]);
+    return items;
+  }
+  ptrdiff_t scratch_bytes() const { return 2 * area_bytes_; }
+
+  void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
+    for (ptrdiff_t item = first; item < last; item++) run_item(item, scratch);
+  }
+
+ private:
+  // --- planning ---------------------------------------------------------------------------------
+
+  // Leaves out axes of one element, joins neighbours that are not convolved, and puts an axis that
+  // is contiguous (in the output, or at least in x) last.
+  void assign_axes() {
+    const BlockFilter& f = *filter_;
+    n_ = 0;
+    bool batch_before = false;
+    for (int i = 0; i < f.axis_count; i++) {
+      const CorrelationAxis& a = f.axes[i];
+      const bool batch = unconvolved(a) && !has_pass(i);
+      position_[i] = -1;
+      if (batch && a.x_extent == 1) continue;
+      CorrelationAxis* before = n_ ? &axes_[n_ - 1] : nullptr;
+      const bool joins = batch && batch_before;
+      batch_before = batch;
+      if (joins && before->x_stride == a.x_stride * a.x_extent &&
+          before->out_stride == a.out_stride * a.out_extent) {
+        const ptrdiff_t extent = before->x_extent * a.x_extent;
+        *before = a;
+        before->x_extent = before->out_extent = extent;
+      } else {
+        axes_[n_] = a;
+        position_[i] = n_++;
+      }
+    }
+    if (n_ == 0) axes_[n_++] = {1, x_bytes_, 1, 0, 1, out_bytes_, 0};
+
+    int columns = -1;
+    for (int i = 0; i < n_; i++) {
+      const bool contiguous = axes_[i].out_stride == out_bytes_;
+      if (contiguous && (columns < 0 || axes_[i].x_stride == x_bytes_)) columns = i;
+    }
+    if (columns < 0) columns = n_ - 1;
+    const CorrelationAxis moved = axes_[columns];
+    for (int i = columns; i + 1 < n_; i++) axes_[i] = axes_[i + 1];
+    axes_[n_ - 1] = moved;
+    for (int i = 0; i < f.axis_count; i++) {
+      if (position_[i] == columns)
+        position_[i] = n_ - 1;
+      else if (position_[i] > columns)
+        position_[i]--;
+    }
+
+    elements_ = 1;
+    const CorrelationAxis& last = axes_[n_ - 1];
+    bool last_has_pass = false;
+    for (int i = 0; i < f.axis_count; i++)
+      last_has_pass = last_has_pass || (position_[i] == n_ - 1 && has_pass(i));
+    if (n_ > 1 && unconvolved(last) && !last_has_pass && last.x_extent <= unit_limit &&
+        !unconvolved(axes_[n_ - 2]) && last.x_stride == x_bytes_ &&
+        last.out_stride == out_bytes_ && axes_[n_ - 2].x_stride == last.x_extent * x_bytes_ &&
+        axes_[n_ - 2].out_stride == last.x_extent * out_bytes_) {
+      elements_ = last.x_extent;
+      n_--;
+    }
+    unit_ = elements_ * element_;
+    taps_per_vector_ = set_->vector_bytes % unit_ == 0 ? set_->vector_bytes / unit_ : 0;
+  }
+
+  bool has_pass(int filter_axis) const {
+    for (int p = 0; p < filter_->pass_count; p++)
+      if (filter_->passes[p].axis == filter_axis) return true;
+    return false;
+  }
+
+  ptrdiff_t halo(int axis) const { return axes_[axis].taps - 1; }
+
+  ptrdiff_t window(int axis) const { return block_[axis] + halo(axis); }
+
+  ptrdiff_t window_size() const {
+    ptrdiff_t bytes = unit_;
+    for (int a = 0; a < n_; a++) bytes *= window(a);
+    return bytes;
+  }
+
+  // The extents of a block: grown where the halo is the largest share of the window, as long as
+  // that fits the cache.
+  void cut(int threads) {
+    const bool box = filter_->passes[0].kind == PassKind::box;
+    const ptrdiff_t target = box ? box_window_bytes : window_bytes;
+    for (int a = 0; a < n_; a++) block_[a] = axes_[a].out_extent;
+    // A sum runs along a whole line: one block.
+    if (filter_->passes[0].kind == PassKind::running) {
+      area_bytes_ = round_up(largest_area(), cache_line);
+      return;
+    }
+    for (int a = 0; a < n_; a++) {
+      const ptrdiff_t wanted = a == n_ - 1 ? max(first_columns_bytes / unit_, 1)
+                               : axes_[a].taps > 1 ? first_rows
+                                                   : 1;
+      block_[a] = min(axes_[a].out_extent, wanted);
+    }
+    while (window_size() > scratch_limit / 4) {
+      int largest = 0;
+      for (int a = 1; a < n_; a++)
+        if (block_[a] > block_[largest]) largest = a;
+      if (block_[largest] == 1) break;
+      block_[largest] = ceil_div(block_[largest], 2);
+    }
+    for (;;) {
+      int widest = -1;
+      double most = 1;
+      for (int a = 0; a < n_; a++) {
+        const double share = double(window(a)) / double(block_[a]);
+        if (block_[a] < axes_[a].out_extent && share > most) {
+          widest = a;
+          most = share;
+        }
+      }
+      const ptrdiff_t bytes = window_size();
+      if (widest < 0 && bytes < window_least_bytes)  // lines so short that more of them fit
+        for (int a = n_ - 1; a >= 0 && widest < 0; a--)
+          if (block_[a] < axes_[a].out_extent) widest = a;
+      if (widest < 0) break;
+      const double growth = double(block_[widest] * 2 + halo(widest)) / double(window(widest));
+      const bool fits = double(bytes) * growth <= double(target);
+      if (!fits && (most <= halo_share || double(bytes) * growth > double(scratch_limit) / 4)) break;
+      if (fits && items() <= blocks_per_thread * threads && bytes > window_least_bytes) break;
+      block_[widest] = min(2 * block_[widest], axes_[widest].out_extent);
+    }
+    // Blocks of like size.
+    for (int a = 0; a < n_; a++) {
+      const ptrdiff_t count = ceil_div(axes_[a].out_extent, block_[a]);
+      ptrdiff_t even = ceil_div(axes_[a].out_extent, count);
+      if (a < n_ - 1 && axes_[a].taps > 1) even = min(round_up(even, first_rows), block_[a]);
+      block_[a] = even;
+    }
+    area_bytes_ = round_up(largest_area(), cache_line);
+  }
+
+  // Room for a buffer's planes in any stage, with what kernels touch beyond the end.
+  ptrdiff_t largest_area() const {
+    ptrdiff_t extents[MAX_AXES];
+    for (int a = 0; a < n_; a++) extents[a] = window(a);
+    ptrdiff_t most = strides(extents).bytes;
+    const BlockFilter& f = *filter_;
+    for (int p = 0; p + 1 < f.pass_count; p++) {
+      extents[position_[f.passes[p].axis]] = block_[position_[f.passes[p].axis]];
+      most = max(most, f.terms * strides(extents).bytes);
+    }
+    for (int a = 0; a < n_; a++) extents[a] = block_[a];
+    return max(most, strides(extents).bytes) + slack();
+  }
+
+  ptrdiff_t slack() const { return 4 * widest_tile() + halo(n_ - 1) * unit_; }
+
+  ptrdiff_t widest_tile() const {
+    return max(set_->image[0].vectors, set_->line[0].rows * set_->line[0].vectors) *
+           ptrdiff_t(set_->vector_bytes);
+  }
+
+  Strides strides(const ptrdiff_t* extents) const {
+    Strides s;
+    s.of[n_ - 1] = unit_;
+    const ptrdiff_t tile = set_->image[0].vectors * ptrdiff_t(set_->vector_bytes);
+    ptrdiff_t stride = round_up(extents[n_ - 1] * unit_, max(tile, cache_line));
+    if (n_ > 1 && stride % 1024 == 0) stride += cache_line;  // rows in other sets of L1
+    for (int a = n_ - 2; a >= 0; a--) {
+      s.of[a] = stride;
+      stride *= extents[a];
+    }
+    s.bytes = stride;
+    return s;
+  }
+
+  void make_stages() {
+    const BlockFilter& f = *filter_;
+    ptrdiff_t extents[MAX_AXES];
+    for (int a = 0; a < n_; a++) extents[a] = window(a);
+    stages_.resize(size_t(f.pass_count));
+    Strides strides_now = strides(extents);
+    size_t taps = 0;
+    for (int p = 0; p < f.pass_count; p++) {
+      const ptrdiff_t each = f.passes[p].axis == ALL_AXES ? all_taps() : f.axes[f.passes[p].axis].taps;
+      taps += size_t(each * f.terms);
+    }
+    weights_.reserve(taps * size_t(element_));  // so that groups may point into it
+    for (int p = 0; p < f.pass_count; p++) {
+      const BlockPass& pass = f.passes[p];
+      Stage& s = stages_[size_t(p)];
+      s.kind = pass.kind;
+      s.dense = pass.axis == ALL_AXES;
+      s.planes_in = p == 0 ? 1 : f.terms;
+      s.planes_out = p + 1 < f.pass_count ? f.terms : 1;
+      s.in = strides_now;
+      if (s.dense) {
+        s.axis = rows_of_dense();
+        for (int a = 0; a < n_; a++) extents[a] = block_[a];
+      } else {
+        s.axis = position_[pass.axis];
+        s.taps = axes_[s.axis].taps;
+        extents[s.axis] = block_[s.axis];
+      }
+      s.out = s.kind == PassKind::box ? s.in : strides(extents);
+      strides_now = s.out;
+      if (s.kind == PassKind::tile)
+        make_groups(s, pass);
+      else if (s.kind == PassKind::ordered)
+        make_ordered(s, pass);
+    }
+  }
+
+  ptrdiff_t all_taps() const {
+    ptrdiff_t taps = 1;
+    for (int a = 0; a < n_; a++) taps *= axes_[a].taps;
+    return taps;
+  }
+
+  // The axis with the most taps to share, or the columns where the line has more.
+  int rows_of_dense() const {
+    int best = n_ - 1;
+    ptrdiff_t most = taps_per_vector_ ? ceil_div(axes_[n_ - 1].taps, taps_per_vector_) : 1;
+    for (int a = n_ - 2; a >= 0; a--)
+      if (axes_[a].taps > most) {
+        best = a;
+        most = axes_[a].taps;
+      }
+    return best;
+  }
+
+  void make_groups(Stage& s, const BlockPass& pass) {
+    const bool lines = s.axis == n_ - 1;
+    for (int term = 0; term < filter_->terms; term++) {
+      // Taps that are added go into one list: those of a later term read a later plane.
+      const bool joined = s.planes_out == 1;
+      std::vector<Group>& groups = s.groups[joined ? 0 : term];
+      const ptrdiff_t plane = s.planes_in > 1 && joined ? term * s.in.bytes : 0;
+      if (s.dense) {
+        make_dense_groups(s, pass.taps[term], groups);
+        continue;
+      }
+      const auto emit = [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
+        const ptrdiff_t first = lines ? row * taps_per_vector_ + column : row;
+        const ptrdiff_t offset = plane + first * s.in.of[s.axis];
+        groups.push_back({end_of_weights(), {0, offset}, columns, int(rows)});
+        for (ptrdiff_t k = column; k < column + columns; k++)
+          for (ptrdiff_t r = row; r < row + rows; r++)
+            push_weight(pass.taps[term] + (lines ? r * taps_per_vector_ + k : r) * element_);
+      };
+      if (lines)
+        split_line(s.taps, taps_per_vector_, set_->group_rows, emit);
+      else
+        split_taps(s.taps, 0, 1, set_->group_rows, emit);
+    }
+  }
+
+  void make_dense_groups(const Stage& s, const char* taps, std::vector<Group>& groups) {
+    const int last = n_ - 1;
+    const bool lines = s.axis == last;
+    ptrdiff_t tap_stride[MAX_AXES], outer_taps = 1;
+    dense_tap_strides(tap_stride);
+    for (int a = 0; a < last; a++)
+      if (a != s.axis) outer_taps *= axes_[a].taps;
+    for (ptrdiff_t t = 0; t < outer_taps; t++) {
+      ptrdiff_t offset = 0, rest = t;
+      const char* w = taps;
+      for (int a = last - 1; a >= 0; a--) {
+        if (a == s.axis) continue;
+        const ptrdiff_t k = rest % axes_[a].taps;
+        rest /= axes_[a].taps;
+        offset += k * s.in.of[a];
+        w += k * tap_stride[a];
+      }
+      const auto tap = [&](ptrdiff_t row, ptrdiff_t column) {
+        return lines ? w + (row * taps_per_vector_ + column) * tap_stride[last]
+                     : w + row * tap_stride[s.axis] + column * tap_stride[last];
+      };
+      const auto emit = [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
+        const ptrdiff_t at = lines ? (row * taps_per_vector_ + column) * unit_
+                                   : row * s.in.of[s.axis] + column * unit_;
+        groups.push_back({end_of_weights(), {0, offset + at}, columns, int(rows)});
+        for (ptrdiff_t k = column; k < column + columns; k++)
+          for (ptrdiff_t r = row; r < row + rows; r++) push_weight(tap(r, k));
+      };
+      const auto group = [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
+        if (!filter_->skip_zeros) return emit(row, column, rows, columns);
+        const auto zero = [&](ptrdiff_t r, ptrdiff_t k) { return value(tap(r, k)) == 0; };
+        split_nonzero(row, column, rows, columns, zero, emit);
+      };
+      if (lines)
+        split_line(axes_[last].taps, taps_per_vector_, set_->group_rows, group);
+      else
+        split_taps(axes_[s.axis].taps, 0, axes_[last].taps, set_->group_rows, group);
+    }
+  }
+
+  // Bytes from tap to tap along each of our axes; the taps are contiguous in the caller's order.
+  void dense_tap_strides(ptrdiff_t* tap_stride) const {
+    ptrdiff_t stride = element_;
+    for (int i = filter_->axis_count - 1; i >= 0; i--) {
+      if (position_[i] >= 0) tap_stride[position_[i]] = stride;
+      stride *= filter_->axes[i].taps;
+    }
+  }
+
+  void make_ordered(Stage& s, const BlockPass& pass) {
+    if (s.dense) {
+      make_dense_ordered(s, pass.taps[0]);
+      return;
+    }
+    const ptrdiff_t step = s.in.of[s.axis], last = s.taps - 1, middle = s.taps / 2;
+    const auto w = [&](ptrdiff_t k) { return value(pass.taps[0] + k * element_); };
+    s.fold = fold_of(s.taps, w);
+    // SciPy's order: the middle tap, or the last one where nothing folds, then from the first on.
+    if (s.fold == Fold::none) {
+      s.ordered.push_back({last * step, 0, w(last)});
+      for (ptrdiff_t k = 0; k < last; k++) s.ordered.push_back({k * step, 0, w(k)});
+    } else {
+      s.ordered.push_back({middle * step, 0, w(middle)});
+      for (ptrdiff_t k = 0; k < middle; k++)
+        s.ordered.push_back({k * step, (last - k) * step, w(k)});
+    }
+  }
+
+  template <class Weight>
+  static Fold fold_of(ptrdiff_t taps, Weight w) {
+    if (taps % 2 == 0) return Fold::none;
+    constexpr double epsilon = 2.220446049250313e-16;  // as SciPy tells symmetry
+    bool symmetric = true, antisymmetric = true;
+    for (ptrdiff_t k = 0; k < taps / 2; k++) {
+      symmetric = symmetric && fabs(w(k) - w(taps - 1 - k)) <= epsilon;
+      antisymmetric = antisymmetric && fabs(w(k) + w(taps - 1 - k)) <= epsilon;
+    }
+    return symmetric ? Fold::sum : antisymmetric ? Fold::difference : Fold::none;
+  }
+
+  // All taps in the caller's order, as SciPy sums them.
+  void make_dense_ordered(Stage& s, const char* taps) {
+    s.fold = Fold::none;
+    const ptrdiff_t count = all_taps();
+    for (ptrdiff_t t = 0; t < count; t++) {
+      ptrdiff_t rest = t, offset = 0;
+      for (int i = filter_->axis_count - 1; i >= 0; i--) {
+        const ptrdiff_t k = rest % filter_->axes[i].taps;
+        rest /= filter_->axes[i].taps;
+        if (position_[i] >= 0) offset += k * s.in.of[position_[i]];
+      }
+      const double w = value(taps + t * element_);
+      if (w != 0 || !filter_->skip_zeros) s.ordered.push_back({offset, 0, w});
+    }
+  }
+
+  double value(const char* tap) const {
+    if (element_ == 4) {
+      float v;
+      memcpy(&v, tap, sizeof v);
+      return v;
+    }
+    double v;
+    memcpy(&v, tap, sizeof v);
+    return v;
+  }
+
+  const char* end_of_weights() const { return weights_.data() + weights_.size(); }
+  void push_weight(const char* w) { weights_.insert(weights_.end(), w, w + element_); }
+
+  // --- running ----------------------------------------------------------------------------------
+
+  // One block: its first output along each axis, and how many it has.
+  struct Block {
+    ptrdiff_t first[MAX_AXES], count[MAX_AXES];
+  };
+
+  Block block(ptrdiff_t item) const {
+    Block b;
+    for (int a = n_ - 1; a >= 0; a--) {
+      const ptrdiff_t blocks = ceil_div(axes_[a].out_extent, block_[a]);
+      b.first[a] = item % blocks * block_[a];
+      b.count[a] = min(block_[a], axes_[a].out_extent - b.first[a]);
+      item /= blocks;
+    }
+    return b;
+  }
+
+  void run_item(ptrdiff_t item, char* scratch) const {
+    const Block b = block(item);
+    ptrdiff_t extents[MAX_AXES];
+    for (int a = 0; a < n_; a++) extents[a] = b.count[a] + halo(a);
+    char* from = scratch;
+    char* to = scratch + area_bytes_;
+    load(b, from);
+    for (size_t p = 0; p < stages_.size(); p++) {
+      const Stage& s = stages_[p];
+      if (p > 0) fill_outside(b, s, extents, from);
+      if (s.dense)
+        for (int a = 0; a < n_; a++) extents[a] = b.count[a];
+      else
+        extents[s.axis] = b.count[s.axis];
+      if (s.kind == PassKind::box) {
+        run_box(s, extents, from, to);
+      } else {
+        for (int plane = 0; plane < s.planes_out; plane++)
+          run_stage(s, plane, extents, from, to + plane * s.out.bytes);
+        char* swapped = from;
+        from = to;
+        to = swapped;
+      }
+      if (filter_->cut && p + 1 < stages_.size())
+        each_line(extents, s.out, from, [&](char* line, const ptrdiff_t*) {
+          store_.cut(line, extents[n_ - 1] * elements_);
+        });
+    }
+    store(b, stages_.back().out, from);
+  }
+
+  // Calls visit(line, index) for each line of columns of a block.
+  template <class Visit>
+  void each_line(const ptrdiff_t* extents, const Strides& strides, char* data, Visit visit) const {
+    ptrdiff_t index[MAX_AXES] = {};
+    for (;;) {
+      char* line = data;
+      for (int a = 0; a < n_ - 1; a++) line += index[a] * strides.of[a];
+      visit(line, index);
+      int a = n_ - 2;
+      while (a >= 0 && ++index[a] == extents[a]) index[a--] = 0;
+      if (a < 0) return;
+    }
+  }
+
+  void load(const Block& b, char* to) const {
+    const Strides& strides = stages_[0].in;
+    GatherAxis gathered[MAX_AXES];
+    ptrdiff_t extents[MAX_AXES];
+    for (int a = 0; a < n_; a++) {
+      extents[a] = b.count[a] + halo(a);
+      gathered[a] = {axes_[a].x_extent, axes_[a].x_stride, b.first[a] + axes_[a].offset, extents[a],
+                     strides.of[a]};
+    }
+    char fill[unit_limit * sizeof(double)];
+    if (filter_->fill)
+      for (ptrdiff_t i = 0; i < elements_; i++)
+        memcpy(fill + i * element_, filter_->fill, size_t(element_));
+    gather(filter_->x, to, gathered, n_, Unit{elements_ * x_bytes_, unit_, &load_, elements_},
+           filter_->boundary, filter_->fill ? fill : nullptr);
+    // What kernels read beyond a line's end is used for nothing, but it should be ordinary numbers.
+    const ptrdiff_t used = extents[n_ - 1] * unit_;
+    const ptrdiff_t pitch = n_ > 1 ? strides.of[n_ - 2] : strides.bytes;
+    each_line(extents, strides, to, [&](char* line, const ptrdiff_t*) {
+      memset(line + used, 0, size_t(min(pitch - used, 2 * widest_tile())));
+    });
+  }
+
+  // Beyond the edge of its axis a pass reads the fill itself, not what earlier passes made of it.
+  void fill_outside(const Block& b, const Stage& s, const ptrdiff_t* extents, char* data) const {
+    if (!filter_->fill || filter_->boundary != Boundary::constant) return;
+    const CorrelationAxis& axis = axes_[s.axis];
+    const ptrdiff_t first = b.first[s.axis] + axis.offset;  // of the window, along the axis
+    const ptrdiff_t before = max(0, min(-first, extents[s.axis]));
+    const ptrdiff_t after = max(before, min(axis.x_extent - first, extents[s.axis]));
+    const ptrdiff_t columns = extents[n_ - 1];
+    const auto put = [&](char* line, ptrdiff_t from, ptrdiff_t to) {
+      for (ptrdiff_t i = from * elements_; i < to * elements_; i++)
+        memcpy(line + i * element_, filter_->fill, size_t(element_));
+    };
+    for (int plane = 0; plane < s.planes_in; plane++)
+      each_line(extents, s.in, data + plane * s.in.bytes,
+                [&](char* line, const ptrdiff_t* index) {
+                  if (s.axis == n_ - 1) {
+                    put(line, 0, before);
+                    put(line, after, columns);
+                  } else if (index[s.axis] < before || index[s.axis] >= after) {
+                    put(line, 0, columns);
+                  }
+                });
+  }
+
+  // Every line, or every run of rows along the stage's axis.
+  void run_stage(const Stage& s, int plane, const ptrdiff_t* extents, const char* from,
+                 char* to) const {
+    const bool by_plane = s.planes_in > 1 && s.planes_out > 1;
+    const char* x = from + (by_plane ? plane * s.in.bytes : 0);
+    ptrdiff_t outer[MAX_AXES];
+    for (int a = 0; a < n_; a++) outer[a] = extents[a];
+    if (s.axis < n_ - 1) outer[s.axis] = 1;
+    const ptrdiff_t width = extents[n_ - 1] * unit_;
+    each_line(outer, s.out, to, [&](char* out, const ptrdiff_t* index) {
+      const char* in = x;
+      for (int a = 0; a < n_ - 1; a++) in += index[a] * s.in.of[a];
+      if (s.kind == PassKind::running)
+        run_means(s, in, out, extents);
+      else if (s.kind == PassKind::ordered)
+        run_ordered(s, in, out, s.axis < n_ - 1 ? extents[s.axis] : 1, width);
+      else if (s.axis < n_ - 1)
+        run_rows(s, s.groups[plane], in, out, extents[s.axis], width);
+      else
+        run_line(s.groups[plane], in, out, width);
+    });
+  }
+
+  void run_ordered(const Stage& s, const char* in, char* out, ptrdiff_t rows,
+                   ptrdiff_t width) const {
+    const ptrdiff_t vectors = ceil_div(width, set_->vector_bytes);
+    for (ptrdiff_t r = 0; r < rows; r++)
+      passes_->ordered[int(s.fold)](s.ordered.data(), ptrdiff_t(s.ordered.size()),
+                                    in + r * s.in.of[s.axis], out + r * s.out.of[s.axis], vectors);
+  }
+
+  // The lines through the columns of one row, or the one along it.
+  void run_means(const Stage& s, const char* in, char* out, const ptrdiff_t* extents) const {
+    const bool along = s.axis == n_ - 1;
+    const ptrdiff_t lines = along ? elements_ : extents[n_ - 1] * elements_;
+    for (ptrdiff_t i = 0; i < lines; i++)
+      running_mean(reinterpret_cast<const double*>(in) + i, s.in.of[s.axis] / element_,
+                   reinterpret_cast<double*>(out) + i, s.out.of[s.axis] / element_,
+                   extents[s.axis], s.taps);
+  }
+
+  static void running_mean(const double* x, ptrdiff_t x_step, double* out, ptrdiff_t out_step,
+                           ptrdiff_t count, ptrdiff_t taps) {
+    double sum = 0;
+    for (ptrdiff_t i = 0; i < count; i++) {
+      const double* window = x + i * x_step;
+      // A NaN or Inf would stay in the sum after it has left the window: then it starts again.
+      if (i > 0 && isfinite(sum) && isfinite(window[(taps - 1) * x_step])) {
+        sum += window[(taps - 1) * x_step] - window[-x_step];
+      } else {
+        sum = 0;
+        for (ptrdiff_t k = 0; k < taps; k++) sum += window[k * x_step];
+      }
+      out[i * out_step] = sum / double(taps);
+    }
+  }
+
+  void run_rows(const Stage& s, const std::vector<Group>& groups, const char* in, char* out,
+                ptrdiff_t rows, ptrdiff_t width) const {
+    const ptrdiff_t in_pitch = s.in.of[s.axis], out_pitch = s.out.of[s.axis];
+    ptrdiff_t row = 0;
+    for (int i = 0; row < rows; i++) {
+      const TileShape& shape = set_->image[i];
+      const ptrdiff_t tile = shape.vectors * ptrdiff_t(set_->vector_bytes);
+      for (; rows - row >= shape.rows; row += shape.rows)
+        for (ptrdiff_t at = 0; at < width; at += tile)
+          shape.function(groups.data(), ptrdiff_t(groups.size()), IN_SCRATCH,
+                         in + row * in_pitch + at, in_pitch, unit_, out + row * out_pitch + at,
+                         out_pitch);
+    }
+  }
+
+  void run_line(const std::vector<Group>& groups, const char* in, char* out,
+                ptrdiff_t width) const {
+    const ptrdiff_t vector = set_->vector_bytes;
+    ptrdiff_t at = 0;
+    for (int i = 0; at < width; i++) {
+      const TileShape& shape = set_->line[i];
+      const ptrdiff_t tile = shape.rows * shape.vectors * vector;
+      for (; width - at >= tile || (tile == vector && at < width); at += tile)
+        shape.function(groups.data(), ptrdiff_t(groups.size()), IN_SCRATCH, in + at, vector, unit_,
+                       out + at, vector);
+    }
+  }
+
+  // Sums of neighbours by doubling: S_2[i] = S_1[i] + S_1[i + 1], S_4[i] = S_2[i] + S_2[i + 2], …,
+  // and the sums of which the size consists added. Each output has the same tree of sums, so that
+  // rounding does not drift and no output meets what lies outside its window. The block is one
+  // long line here; what it gives between rows is not used.
+  void run_box(const Stage& s, const ptrdiff_t* extents, char* data, char* spare) const {
+    const ptrdiff_t step = s.in.of[s.axis], taps = s.taps;
+    ptrdiff_t total = extents[n_ - 1] * unit_;
+    for (int a = 0; a < n_ - 1; a++) total += (extents[a] - 1) * s.in.of[a];
+    total += (taps - 1) * step;
+    const bool exact = filter_->cut;
+    const double scale = exact ? 1 : 1 / double(taps);
+    const auto elements = [&](ptrdiff_t length) {  // that have `length` neighbours
+      return max((total - (length - 1) * step) / element_, 0);
+    };
+    char* sums = data;
+    char* result = nullptr;
+    ptrdiff_t length = 1, covered = 0;
+    bool scaled = false;  // whether `result` is
+    for (;; length *= 2) {
+      if (taps & length) {
+        if (result) {
+          passes_->add_scaled(result, scaled ? 1 : scale, sums + covered * step, 1, result,
+                              elements(covered + length));
+          scaled = true;
+        } else {
+          result = sums;
+          scaled = length > 1;
+        }
+        covered += length;
+      }
+      if (2 * length > taps) break;
+      char* doubled = sums == result ? spare : sums;
+      const double of_ones = length == 1 ? scale : 1;
+      passes_->add_scaled(sums, of_ones, sums + length * step, of_ones, doubled,
+                          elements(2 * length));
+      sums = doubled;
+    }
+    if (exact) passes_->divide(result, double(taps), elements(taps));
+  }
+
+  void store(const Block& b, const Strides& strides, char* from) const {
+    char* corner = filter_->out;
+    for (int a = 0; a < n_; a++) corner += b.first[a] * axes_[a].out_stride;
+    const ptrdiff_t stride = elements_ > 1 ? out_bytes_ : axes_[n_ - 1].out_stride;
+    each_line(b.count, strides, from, [&](char* line, const ptrdiff_t* index) {
+      char* out = corner;
+      for (int a = 0; a < n_ - 1; a++) out += index[a] * axes_[a].out_stride;
+      store_.store(line, out, stride, b.count[n_ - 1] * elements_);
+    });
+  }
+
+  const BlockFilter* filter_ = nullptr;
+  const TileSet* set_ = nullptr;
+  const PassSet* passes_ = nullptr;
+  Conversion load_, store_;
+  ptrdiff_t element_ = 0, x_bytes_ = 0, out_bytes_ = 0;
+
+  CorrelationAxis axes_[MAX_AXES];
+  int n_ = 0;
+  int position_[MAX_AXES];     // where an axis of the filter's is among ours; -1 where it is gone
+  ptrdiff_t elements_ = 1;     // that move together: the channels of a pixel
+  ptrdiff_t unit_ = 0;         // their bytes in scratch
+  ptrdiff_t taps_per_vector_ = 0;  // taps of a line that lie one vector apart; 0: never
+  ptrdiff_t block_[MAX_AXES];  // outputs of a block
+  ptrdiff_t area_bytes_ = 0;   // of one of the two buffers
+  std::vector<Stage> stages_;
+  std::vector<char> weights_;
+};
+
+struct Region {
+  const BlockJob* job;
+  char* scratch;
+  ptrdiff_t scratch_stride;
+};
+
+void run_region(void* context, ptrdiff_t first, ptrdiff_t last, int thread) {
+  const Region* region = static_cast<Region*>(context);
+  region->job->run(first, last, region->scratch + thread * region->scratch_stride);
+}
+
+}  // namespace
+
+Status filter_blocks(const BlockFilter& filter, int threads) {
+  if (filter.type != FLOAT32 && filter.type != FLOAT64) return Status::unsupported_type;
+  try {
+    BlockJob job;
+    const Status status = job.plan(filter, threads);
+    if (status != Status::ok) return status;
+    threads = int(min(threads, job.items()));
+    Region region = {&job, nullptr, round_up(job.scratch_bytes(), cache_line)};
+    region.scratch = take_scratch(threads * region.scratch_stride);
+    if (!region.scratch) return Status::no_memory;
+    parallel_for(job.items(), threads, run_region, &region);
+    give_scratch_back(region.scratch);
+    return Status::ok;
+  } catch (const std::bad_alloc&) {
+    return Status::no_memory;
+  }
+}
+
+}  // namespace fastconv
