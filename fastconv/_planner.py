@@ -69,6 +69,11 @@ class Choice:
         ):
             self.runner(x, kernel.state, out, threads)
             return
+        if problem.cut is not None and self.runner.converts(_order(x.dtype), problem.cut):
+            cut = np.empty(out.shape, problem.cut)
+            self.runner(native(x, _order(x.dtype)), kernel.state, cut, threads)
+            out[...] = cut
+            return
         # Objects are converted at once: their references must not be copied as bytes.
         whole = problem.traffic <= _CONVERSION_BYTES or x.dtype.hasobject
         if whole or problem.empty or not problem.axes:
@@ -113,6 +118,11 @@ class Prepared:
 def native(a: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     """Return the array as this dtype, in native byte order; itself where it is."""
     return a if _is_native(a, dtype) else a.astype(dtype)
+
+
+def _order(dtype: np.dtype[Any]) -> np.dtype[Any]:
+    """Return the dtype in native byte order."""
+    return dtype.newbyteorder("=")
 
 
 def _is_native(a: np.ndarray, dtype: np.dtype[Any]) -> bool:

@@ -22,7 +22,8 @@ from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike, DTypeLike
 
 from fastconv._methods import MOST_TERMS, rounded
-from fastconv._plan import Call, Operand, as_array, lowered_by
+from fastconv._native._core import short_filter
+from fastconv._plan import Call, Operand, lowered_by
 from fastconv._problem import SMALL_SIZE, Boundary, Lines, Problem, Spec
 
 __all__ = [
@@ -111,9 +112,15 @@ def _each(value: Any, count: int, name: str) -> list[Any]:
 
 
 def _check_input(input: Any) -> Any:
-    array = as_array(input, "input")
-    if not isinstance(input, Spec):
-        _check_dtype(array.dtype, "input")
+    array = _as_numbers(input)
+    _check_dtype(array.dtype, "input")
+    return array
+
+
+def _as_numbers(input: Any) -> Any:
+    array = input if isinstance(input, Spec) else np.asarray(input)
+    if array.dtype.kind in "USV":
+        raise TypeError(f"input must hold numbers, not {array.dtype}")
     return array
 
 
@@ -152,8 +159,8 @@ def _make_output(output: Any, input: np.ndarray, complex_output: bool) -> np.nda
 
 
 def _check_cval(cval: Any) -> float:
-    if isinstance(cval, (complex, np.complexfloating)):
-        raise TypeError(f"cval must be real where the input is, not {cval!r}")
+    if isinstance(cval, (str, bytes, complex, np.complexfloating)):
+        raise TypeError(f"cval must be a real number where the input is real, not {cval!r}")
     return float(cval)
 
 
@@ -183,7 +190,7 @@ def _compute_dtype(source: np.dtype[Any], result: np.dtype[Any]) -> np.dtype[Any
 
 def _magnitude(dtype: np.dtype[Any]) -> float:
     if dtype.kind == "b":
-        return 1.0
+        return 255.0  # between passes it is the byte of a sum
     return float(max(abs(np.iinfo(dtype).min), np.iinfo(dtype).max))
 
 
@@ -196,14 +203,15 @@ def _exact_dtype(
     """Return the narrowest dtype whose sums are exact in every pass, or None."""
     if source.kind == "f" or not all(np.array_equal(k, np.rint(k)) for k in kernels):
         return None
-    most, bound = _magnitude(source), abs(cval)
     if not cval.is_integer():
         return None
-    reach = 0.0
+    most, reach = _magnitude(source), 0.0
+    negative = source.kind == "i" or cval < 0 or any((k < 0).any() for k in kernels)
     for kernel in kernels:
-        sums = float(np.abs(kernel).sum()) * max(most, bound)
+        sums = float(np.abs(kernel).sum()) * max(most, abs(cval))
         reach = max(reach, sums)
-        most = sums if sums <= _magnitude(result) else _magnitude(result)
+        wraps = sums > _magnitude(result) or (negative and result.kind != "i")
+        most = _magnitude(result) if wraps else sums
     for dtype, limit in _EXACT:
         if reach < limit:
             return dtype
@@ -321,6 +329,9 @@ _Lower = Callable[[Any, float, np.dtype[Any]], Call]
 
 def _solve(input: np.ndarray, output: np.ndarray, cval: Any, steps: Sequence[_Lower]) -> np.ndarray:
     """Run filters one after the other, each on what the last one gave, into the output."""
+    if (input.dtype.kind == "c") != (output.dtype.kind == "c"):
+        kind = "complex" if input.dtype.kind == "c" else "real"
+        raise RuntimeError(f"output must have {kind} dtype, as the input, not {output.dtype}")
     if not output.flags.writeable:
         raise ValueError("output is read-only")
     if input.dtype.kind == "c":
@@ -352,8 +363,6 @@ def _run_passes(input: np.ndarray, output: np.ndarray, passes: Sequence[_Pass], 
     if not passes:
         output[...] = input
         return
-    if input.dtype.kind == "c" and output.dtype.kind != "c":
-        raise RuntimeError(f"output must have complex dtype, not {output.dtype}")
     _solve(input, output, cval, [step(part) for part in _chain(passes)])
 
 
@@ -391,7 +400,7 @@ def _dense_kernel(
             raise RuntimeError(f"weights.ndim ({w.ndim}) must match len(axes) ({len(chosen)})")
         w = np.expand_dims(w, tuple(a for a in range(ndim) if a not in chosen))
     for a, shift in zip(chosen, _each(origin, len(chosen), "origin"), strict=True):
-        origins[a] = shift
+        origins[a] = operator.index(shift)
     if w.ndim != ndim or 0 in w.shape:
         kept = sum(n > 0 for n in w.shape)
         raise RuntimeError(f"weights.ndim ({kept}) must match len(axes) ({len(chosen)})")
@@ -571,6 +580,9 @@ def correlate(
     >>> fastconv.ndimage.correlate([1, 2, 3, 4], [1, 0, 2])
     array([ 5,  7, 10, 11])
     """
+    short = short_filter(input, weights, output, mode, cval, origin, axes, False)
+    if short is not None:
+        return short
     return _correlate_dense(input, weights, output, mode, cval, origin, axes, convolution=False)
 
 
@@ -638,6 +650,9 @@ def convolve(
     >>> fastconv.ndimage.convolve([1, 2, 3, 4], [1, 0, 2])
     array([ 4,  5,  8, 10])
     """
+    short = short_filter(input, weights, output, mode, cval, origin, axes, True)
+    if short is not None:
+        return short
     return _correlate_dense(input, weights, output, mode, cval, origin, axes, convolution=True)
 
 
@@ -1418,8 +1433,10 @@ def _filter_generic(
     square: bool,
 ) -> np.ndarray:
     """Sum a derivative along each axis, or its square; the root of that is the caller's."""
-    array = np.asarray(input)
+    array = _as_numbers(input)
     result = _make_output(output, array, complex_output=False)
+    if result is not output:
+        result[...] = 0  # the callback may read it
     chosen = _check_axes(axes, array.ndim)
     if not chosen:
         result[...] = array
@@ -1599,9 +1616,11 @@ def _cross(input: Any, axes: tuple[int, ...]) -> np.ndarray:
     return w
 
 
-def _is_one_sum(source: np.dtype[Any], result: np.dtype[Any]) -> bool:
+def _is_one_sum(source: np.dtype[Any], result: np.dtype[Any], cval: Any) -> bool:
     """Whether cutting a sum of whole terms is what cutting and wrapping each of them gives."""
-    return result.kind == "f" or (result.kind in "iu" and source.kind in "biu")
+    return result.kind == "f" or (
+        result.kind in "iu" and source.kind in "biu" and _check_cval(cval).is_integer()
+    )
 
 
 def _lower_laplace(
@@ -1617,7 +1636,7 @@ def _lower_laplace(
     chosen = _check_axes(axes, len(input.shape))
     result = _result_dtype(output, input, complex_output=False)
     boundaries = {_check_mode(m) for m in _each(mode, len(chosen), "mode")}
-    if len(boundaries) != 1 or not _is_one_sum(input.dtype, result):
+    if len(boundaries) != 1 or not _is_one_sum(input.dtype, result, cval):
         raise ValueError("a filter an axis, not one: there is nothing to plan")
     w = _cross(input, chosen)
     offset = [-(n // 2) for n in w.shape]
@@ -1682,7 +1701,7 @@ def laplace(
     chosen = _check_axes(axes, array.ndim)
     modes = _each(mode, len(chosen), "mode")
     boundaries = {_check_mode(m) for m in modes}
-    if len(boundaries) != 1 or not _is_one_sum(array.dtype, result.dtype):
+    if len(boundaries) != 1 or not _is_one_sum(array.dtype, result.dtype, cval):
 
         def derivative2(data: Any, axis: int, target: Any, rule: str, fill: Any) -> np.ndarray:
             return correlate1d(data, _SECOND_DIFFERENCE, axis, target, rule, fill)

@@ -46,6 +46,7 @@ def run(
         fill,
         problem.cut is not None,
         problem.sparse,
+        bool(problem.lines),
         threads,
     )
 

@@ -40,9 +40,20 @@ def filter_blocks(
     fill: np.ndarray | None = None,
     cut: bool = False,
     skip_zeros: bool = False,
+    refill: bool = True,
     threads: int = 1,
 ) -> None: ...
 def short_call(in1: object, in2: object, mode: object, rules: int) -> np.ndarray | None: ...
+def short_filter(
+    input: object,
+    weights: object,
+    output: object,
+    mode: object,
+    cval: object,
+    origin: object,
+    axes: object,
+    convolution: bool,
+) -> np.ndarray | None: ...
 def line_fft_lanes(dtype: np.dtype[Any]) -> int: ...
 def line_fft_spectrum(w: np.ndarray, points: int) -> np.ndarray: ...
 def line_fft_correlate(

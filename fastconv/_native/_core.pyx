@@ -62,6 +62,8 @@ cdef extern from "direct.hpp" namespace "fastconv" nogil:
         unsupported_type
         workspace
     Status c_correlate "fastconv::correlate"(const Correlation& correlation, int threads)
+
+cdef extern from "small.hpp" namespace "fastconv" nogil:
     bint correlate_small(const Correlation& correlation)
 
 cdef extern from "blocks.hpp" namespace "fastconv" nogil:
@@ -75,7 +77,7 @@ cdef extern from "blocks.hpp" namespace "fastconv" nogil:
     ctypedef struct BlockFilter:
         ElementType type
         StorageType x_type, out_type
-        bint cut, skip_zeros
+        bint cut, skip_zeros, refill
         int axis_count
         CorrelationAxis* axes
         const char* x
@@ -275,7 +277,8 @@ ALL_AXES = -1
 
 
 def filter_blocks(cnp.ndarray x, cnp.ndarray out, passes, taps, offset, int boundary, dtype,
-                  cnp.ndarray fill=None, bint cut=False, bint skip_zeros=False, int threads=1):
+                  cnp.ndarray fill=None, bint cut=False, bint skip_zeros=False, bint refill=True,
+                  int threads=1):
     """
     Filter in passes over blocks that stay in the cache.
 
@@ -296,11 +299,13 @@ def filter_blocks(cnp.ndarray x, cnp.ndarray out, passes, taps, offset, int boun
     dtype : dtype
         Of the computation: float32 or float64.
     fill : ndarray of size 1, optional
-        The value beyond the edge for ``Boundary.CONSTANT``, of `dtype`; each pass meets it.
+        The value beyond the edge for ``Boundary.CONSTANT``, of `dtype`.
     cut : bool
         Whether every pass gives numbers of out's dtype, cut toward zero and wrapped around.
     skip_zeros : bool
         Whether a tap that is zero is no tap (in a pass over all axes).
+    refill : bool
+        Whether every pass meets the fill beyond its edge, and not what earlier passes made of it.
     threads : int
         The most threads to use.
 
@@ -343,6 +348,7 @@ def filter_blocks(cnp.ndarray x, cnp.ndarray out, passes, taps, offset, int boun
         filter.fill = <const char*>cnp.PyArray_DATA(fill)
     filter.cut = cut
     filter.skip_zeros = skip_zeros
+    filter.refill = refill
     filter.pass_count = len(passes)
     filter.terms = len(passes[0][2])
     if not 0 < filter.terms <= MAX_TERMS:
@@ -615,6 +621,109 @@ def short_call(in1, in2, mode, int rules):
         if not correlate:  # convolution: the taps from the last to the first
             job.w += (axis.taps - 1) * stride
             axis.w_stride = -stride
+    if macs <= GIL_MACS:
+        solved = correlate_small(job)
+    else:
+        with nogil:
+            solved = correlate_small(job)
+    return out if solved else None
+
+
+# What scipy.ndimage's modes mean, as Boundary; short_filter serves those that need no fill.
+cdef dict filter_boundaries = {
+    "reflect": 2, "grid-mirror": 2, "nearest": 4, "mirror": 3, "wrap": 5, "grid-wrap": 5,
+    "constant": 0, "grid-constant": 0,
+}
+
+
+cdef inline bint keeps_type(cnp.ndarray x, object output) except -1:
+    # Whether an `output` argument asks for the input's own dtype.
+    if output is None:
+        return True
+    if type(output) is str:
+        if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT:
+            return output == "float32" or output == "f4"
+        return output == "float64" or output == "f8"
+    return cnp.PyArray_DescrCheck(output) and output is x.dtype
+
+
+def short_filter(input, weights, output, mode, cval, origin, axes, bint convolution):
+    """
+    Correlate or convolve a small array as scipy.ndimage does, or return None.
+
+    The fast road of small calls: plain contiguous float32 or float64 arrays of one dimensionality,
+    a new result of the input's dtype, no origin, and no fill but zero. Everything else, and every
+    error, is the long road's.
+    """
+    cdef cnp.ndarray x, w, out
+    cdef Correlation job
+    cdef CorrelationAxis* axis
+    cdef ptrdiff_t macs, taps = 1, stride
+    cdef int i, ndim, kind
+    cdef double[SHORT_TAPS] wide
+    cdef float[SHORT_TAPS] narrow
+    cdef bint solved
+    if (axes is not None or type(origin) is not int or origin != 0
+            or not cnp.PyArray_CheckExact(input) or not cnp.PyArray_CheckExact(weights)
+            or type(mode) is not str):
+        return None
+    x = <cnp.ndarray>input
+    w = <cnp.ndarray>weights
+    ndim = cnp.PyArray_NDIM(x)
+    kind = cnp.PyArray_TYPE(x)
+    boundary = filter_boundaries.get(mode)
+    if (boundary is None or cnp.PyArray_NDIM(w) != ndim or not 1 <= ndim <= SHORT_AXES
+            or (kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE)
+            or (cnp.PyArray_TYPE(w) != cnp.NPY_FLOAT and cnp.PyArray_TYPE(w) != cnp.NPY_DOUBLE)
+            or not cnp.PyArray_ISCARRAY_RO(x) or not cnp.PyArray_ISCARRAY_RO(w)
+            or not keeps_type(x, output)):
+        return None
+    job.boundary = <Boundary><int>boundary
+    if boundary == 0 and (type(cval) is not float or cval != 0):
+        return None
+    macs = 1
+    for i in range(ndim):
+        axis = &job.axes[i]
+        axis.x_extent = axis.out_extent = cnp.PyArray_DIM(x, i)
+        axis.x_stride = cnp.PyArray_STRIDE(x, i)
+        axis.taps = cnp.PyArray_DIM(w, i)
+        axis.offset = -((axis.taps - 1) // 2) if convolution else -(axis.taps // 2)
+        taps *= axis.taps
+        if axis.taps == 0 or axis.x_extent == 0 or taps > SHORT_TAPS:
+            return None
+        macs *= axis.x_extent
+        if macs > SHORT_MACS:
+            return None
+    macs *= taps
+    if macs > SHORT_MACS:
+        return None
+    job.type = element_type_of(x)
+    job.axis_count = ndim
+    job.x = <const char*>cnp.PyArray_DATA(x)
+    job.fill = NULL
+    job.skip_zeros = True
+    # Taps of the input's dtype, in one row.
+    if cnp.PyArray_TYPE(w) == kind:
+        job.w = <const char*>cnp.PyArray_DATA(w)
+    elif kind == cnp.NPY_FLOAT:
+        for i in range(taps):
+            narrow[i] = <float>(<const double*>cnp.PyArray_DATA(w))[i]
+        job.w = <const char*>narrow
+    else:
+        for i in range(taps):
+            wide[i] = <double>(<const float*>cnp.PyArray_DATA(w))[i]
+        job.w = <const char*>wide
+    out = <cnp.ndarray>cnp.PyArray_SimpleNew(ndim, cnp.PyArray_DIMS(x), kind)
+    job.out = <char*>cnp.PyArray_DATA(out)
+    stride = cnp.PyArray_ITEMSIZE(x)
+    if convolution:
+        job.w += (taps - 1) * stride
+        stride = -stride
+    for i in range(ndim - 1, -1, -1):
+        axis = &job.axes[i]
+        axis.out_stride = cnp.PyArray_STRIDE(out, i)
+        axis.w_stride = stride
+        stride *= axis.taps
     if macs <= GIL_MACS:
         solved = correlate_small(job)
     else:

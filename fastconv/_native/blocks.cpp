@@ -3,6 +3,9 @@
 // gives is converted into the output. So data is read and written once, whatever the number of
 // passes, and no more than a block is ever padded or converted.
 //
+// Where data and computation are of one type, blocks inside x are read in place by the first pass,
+// and the last one writes into the output itself; blocks at the edges are cut narrow for that.
+//
 // A pass along an axis narrows the block from its window to its outputs along that axis. Along the
 // columns (the contiguous axis) it works line by line; along another axis rows of a block are
 // register rows. Rows of buffers are padded to whole tiles: kernels have no tails, and what they
@@ -10,6 +13,7 @@
 #include "blocks.hpp"
 
 #include <math.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -25,17 +29,27 @@ namespace fastconv {
 namespace {
 
 constexpr ptrdiff_t cache_line = 64;
-// Bytes of a window in the cache: half of a common L2 less the other buffers; box sums pass over
-// their buffers several times, and are faster near L1.
-constexpr ptrdiff_t window_bytes = 160 << 10;
-constexpr ptrdiff_t box_window_bytes = 96 << 10;
+// Bytes of a window in the cache: half of a common L2, less the other buffers. Box sums need two
+// buffers of that size, and strips of them in L1.
+constexpr ptrdiff_t window_bytes = 256 << 10;
+constexpr ptrdiff_t box_window_bytes = 192 << 10;
+constexpr ptrdiff_t box_strip_bytes = 256;
+constexpr ptrdiff_t box_columns_bytes = 4 << 10;
 // Windows smaller than this are made of more lines that are not convolved.
 constexpr ptrdiff_t window_least_bytes = 16 << 10;
-// How much of a window may be halo before the block grows, cache or not.
+// Windows that are larger than their blocks by no more than this are good enough, and blocks that
+// are larger by less than the second number grow, cache or not.
+constexpr double good_share = 1.25;
 constexpr double halo_share = 2;
 // Columns of a block to begin with, in bytes.
-constexpr ptrdiff_t first_columns_bytes = 1 << 10;
+constexpr ptrdiff_t first_columns_bytes = 16 << 10;
+// Rows that a first pass may read in place: many rows far apart are read faster from scratch.
+constexpr ptrdiff_t in_place_rows = 24;
+constexpr ptrdiff_t l1_sets = 64, l1_ways = 8;
 constexpr ptrdiff_t first_rows = 8;
+constexpr ptrdiff_t ordered_vectors = 8;
+// How much larger a running sum may have been than it is.
+constexpr double running_loss = 64;
 constexpr ptrdiff_t scratch_limit = 16 << 20;
 constexpr ptrdiff_t unit_limit = 16;  // elements of a pixel's channels that move with it
 constexpr ptrdiff_t blocks_per_thread = 4;
@@ -65,7 +79,7 @@ struct Stage {
   ptrdiff_t taps;
   Strides in, out;
   int planes_in, planes_out;
-  std::vector<Group> groups[MAX_TERMS];   // of each plane that it makes
+  std::vector<Group> groups[MAX_TERMS];  // of each plane that it makes
   std::vector<OrderedTap> ordered;
   Fold fold;
 };
@@ -84,6 +98,8 @@ class BlockJob {
     x_bytes_ = storage_bytes[f.x_type];
     out_bytes_ = storage_bytes[f.out_type];
     assign_axes();
+    in_place_ = may_read_in_place();
+    out_direct_ = may_write_directly();
     cut(threads);
     if (scratch_bytes() > scratch_limit) return Status::workspace;
     make_stages();
@@ -92,7 +108,7 @@ class BlockJob {
 
   ptrdiff_t items() const {
     ptrdiff_t items = 1;
-    for (int a = 0; a < n_; a++) items *= ceil_div(axes_[a].out_extent, block_[a]);
+    for (int a = 0; a < n_; a++) items *= blocks_along(a);
     return items;
   }
   ptrdiff_t scratch_bytes() const { return 2 * area_bytes_; }
@@ -152,14 +168,89 @@ class BlockJob {
     for (int i = 0; i < f.axis_count; i++)
       last_has_pass = last_has_pass || (position_[i] == n_ - 1 && has_pass(i));
     if (n_ > 1 && unconvolved(last) && !last_has_pass && last.x_extent <= unit_limit &&
-        !unconvolved(axes_[n_ - 2]) && last.x_stride == x_bytes_ &&
-        last.out_stride == out_bytes_ && axes_[n_ - 2].x_stride == last.x_extent * x_bytes_ &&
+        !unconvolved(axes_[n_ - 2]) && last.x_stride == x_bytes_ && last.out_stride == out_bytes_ &&
+        axes_[n_ - 2].x_stride == last.x_extent * x_bytes_ &&
         axes_[n_ - 2].out_stride == last.x_extent * out_bytes_) {
       elements_ = last.x_extent;
       n_--;
     }
     unit_ = elements_ * element_;
+    for (int a = 0; a < n_; a++) {
+      x_strides_[a] = axes_[a].x_stride;
+      out_strides_[a] = axes_[a].out_stride;
+    }
     taps_per_vector_ = set_->vector_bytes % unit_ == 0 ? set_->vector_bytes / unit_ : 0;
+  }
+
+  static bool aligned(const char* p, ptrdiff_t bytes) {
+    return reinterpret_cast<uintptr_t>(p) % size_t(bytes) == 0;
+  }
+
+  bool may_read_in_place() const {
+    const BlockPass& first = filter_->passes[0];
+    const bool same = filter_->x_type == (element_ == 4 ? STORED_FLOAT32 : STORED_FLOAT64);
+    bool fits = same && first.kind == PassKind::tile && axes_[n_ - 1].x_stride == unit_ &&
+                aligned(filter_->x, element_);
+    for (int a = 0; a < n_; a++) fits = fits && axes_[a].x_stride % element_ == 0;
+    for (int a = 0; a < n_ - 1; a++) {
+      const bool read = first.axis == ALL_AXES || position_[first.axis] == a;
+      const ptrdiff_t rows = first_rows + axes_[a].taps - 1;
+      if (read && axes_[a].taps > 1)
+        fits = fits && rows <= min(in_place_rows, rows_in_l1(axes_[a].x_stride));
+    }
+    return fits;
+  }
+
+  // How many rows of this pitch L1 can hold a line of: a pitch of a power of two uses few sets.
+  static ptrdiff_t rows_in_l1(ptrdiff_t pitch) {
+    if (pitch % cache_line != 0) return l1_sets * l1_ways;
+    ptrdiff_t sets = l1_sets;
+    for (ptrdiff_t lines = pitch / cache_line; sets > 1 && lines % 2 == 0; lines /= 2) sets /= 2;
+    return sets * l1_ways;
+  }
+
+  bool may_write_directly() const {
+    const bool same = filter_->out_type == (element_ == 4 ? STORED_FLOAT32 : STORED_FLOAT64);
+    bool fits = same && filter_->passes[filter_->pass_count - 1].kind == PassKind::tile &&
+                axes_[n_ - 1].out_stride == unit_ && aligned(filter_->out, element_);
+    for (int a = 0; a < n_; a++) fits = fits && axes_[a].out_stride % element_ == 0;
+    return fits;
+  }
+
+  // Outputs along an axis whose windows reach beyond x on either side; whole vectors of columns.
+  ptrdiff_t edge(int axis, bool after) const {
+    const CorrelationAxis& a = axes_[axis];
+    const ptrdiff_t reach = after ? a.out_extent + a.offset + a.taps - 1 - a.x_extent : -a.offset;
+    const ptrdiff_t step = axis == n_ - 1 ? max(set_->vector_bytes / unit_, 1) : 1;
+    return reach > 0 ? round_up(reach, step) : 0;
+  }
+
+  // Whether blocks at the edges are cut apart from those inside.
+  bool has_edges(int axis) const {
+    return in_place_ && edge(axis, false) + edge(axis, true) < axes_[axis].out_extent;
+  }
+
+  ptrdiff_t blocks_along(int axis) const {
+    const ptrdiff_t extent = axes_[axis].out_extent;
+    if (!has_edges(axis)) return ceil_div(extent, block_[axis]);
+    const ptrdiff_t before = edge(axis, false), after = edge(axis, true);
+    return ceil_div(extent - before - after, block_[axis]) + ceil_div(before, block_[axis]) +
+           ceil_div(after, block_[axis]);
+  }
+
+  // The first output of a block along an axis, and how many it has.
+  void span(int axis, ptrdiff_t number, ptrdiff_t& first, ptrdiff_t& count) const {
+    const ptrdiff_t extent = axes_[axis].out_extent, step = block_[axis];
+    ptrdiff_t limits[4] = {0, extent, extent, extent};
+    if (has_edges(axis)) {
+      limits[1] = edge(axis, false);
+      limits[2] = extent - edge(axis, true);
+    }
+    int part = 0;
+    for (; number >= ceil_div(limits[part + 1] - limits[part], step); part++)
+      number -= ceil_div(limits[part + 1] - limits[part], step);
+    first = limits[part] + number * step;
+    count = min(step, limits[part + 1] - first);
   }
 
   bool has_pass(int filter_axis) const {
@@ -190,7 +281,8 @@ class BlockJob {
       return;
     }
     for (int a = 0; a < n_; a++) {
-      const ptrdiff_t wanted = a == n_ - 1 ? max(first_columns_bytes / unit_, 1)
+      const ptrdiff_t wanted = a == n_ - 1
+                                   ? max((box ? box_columns_bytes : first_columns_bytes) / unit_, 1)
                                : axes_[a].taps > 1 ? first_rows
                                                    : 1;
       block_[a] = min(axes_[a].out_extent, wanted);
@@ -216,10 +308,11 @@ class BlockJob {
       if (widest < 0 && bytes < window_least_bytes)  // lines so short that more of them fit
         for (int a = n_ - 1; a >= 0 && widest < 0; a--)
           if (block_[a] < axes_[a].out_extent) widest = a;
-      if (widest < 0) break;
+      if (widest < 0 || (most <= good_share && bytes >= window_least_bytes)) break;
       const double growth = double(block_[widest] * 2 + halo(widest)) / double(window(widest));
       const bool fits = double(bytes) * growth <= double(target);
-      if (!fits && (most <= halo_share || double(bytes) * growth > double(scratch_limit) / 4)) break;
+      if (!fits && (most <= halo_share || double(bytes) * growth > double(scratch_limit) / 4))
+        break;
       if (fits && items() <= blocks_per_thread * threads && bytes > window_least_bytes) break;
       block_[widest] = min(2 * block_[widest], axes_[widest].out_extent);
     }
@@ -276,7 +369,8 @@ class BlockJob {
     Strides strides_now = strides(extents);
     size_t taps = 0;
     for (int p = 0; p < f.pass_count; p++) {
-      const ptrdiff_t each = f.passes[p].axis == ALL_AXES ? all_taps() : f.axes[f.passes[p].axis].taps;
+      const ptrdiff_t each =
+          f.passes[p].axis == ALL_AXES ? all_taps() : f.axes[f.passes[p].axis].taps;
       taps += size_t(each * f.terms);
     }
     weights_.reserve(taps * size_t(element_));  // so that groups may point into it
@@ -336,8 +430,10 @@ class BlockJob {
       }
       const auto emit = [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
         const ptrdiff_t first = lines ? row * taps_per_vector_ + column : row;
-        const ptrdiff_t offset = plane + first * s.in.of[s.axis];
-        groups.push_back({end_of_weights(), {0, offset}, columns, int(rows)});
+        groups.push_back({end_of_weights(),
+                          {first * x_strides_[s.axis], plane + first * s.in.of[s.axis]},
+                          columns,
+                          int(rows)});
         for (ptrdiff_t k = column; k < column + columns; k++)
           for (ptrdiff_t r = row; r < row + rows; r++)
             push_weight(pass.taps[term] + (lines ? r * taps_per_vector_ + k : r) * element_);
@@ -357,13 +453,14 @@ class BlockJob {
     for (int a = 0; a < last; a++)
       if (a != s.axis) outer_taps *= axes_[a].taps;
     for (ptrdiff_t t = 0; t < outer_taps; t++) {
-      ptrdiff_t offset = 0, rest = t;
+      ptrdiff_t in_x = 0, in_scratch = 0, rest = t;
       const char* w = taps;
       for (int a = last - 1; a >= 0; a--) {
         if (a == s.axis) continue;
         const ptrdiff_t k = rest % axes_[a].taps;
         rest /= axes_[a].taps;
-        offset += k * s.in.of[a];
+        in_x += k * x_strides_[a];
+        in_scratch += k * s.in.of[a];
         w += k * tap_stride[a];
       }
       const auto tap = [&](ptrdiff_t row, ptrdiff_t column) {
@@ -371,9 +468,13 @@ class BlockJob {
                      : w + row * tap_stride[s.axis] + column * tap_stride[last];
       };
       const auto emit = [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
-        const ptrdiff_t at = lines ? (row * taps_per_vector_ + column) * unit_
-                                   : row * s.in.of[s.axis] + column * unit_;
-        groups.push_back({end_of_weights(), {0, offset + at}, columns, int(rows)});
+        const ptrdiff_t along = (lines ? row * taps_per_vector_ + column : column) * unit_;
+        const ptrdiff_t row_x = lines ? 0 : row * x_strides_[s.axis];
+        const ptrdiff_t row_scratch = lines ? 0 : row * s.in.of[s.axis];
+        groups.push_back({end_of_weights(),
+                          {in_x + row_x + along, in_scratch + row_scratch + along},
+                          columns,
+                          int(rows)});
         for (ptrdiff_t k = column; k < column + columns; k++)
           for (ptrdiff_t r = row; r < row + rows; r++) push_weight(tap(r, k));
       };
@@ -469,12 +570,23 @@ class BlockJob {
   Block block(ptrdiff_t item) const {
     Block b;
     for (int a = n_ - 1; a >= 0; a--) {
-      const ptrdiff_t blocks = ceil_div(axes_[a].out_extent, block_[a]);
-      b.first[a] = item % blocks * block_[a];
-      b.count[a] = min(block_[a], axes_[a].out_extent - b.first[a]);
+      const ptrdiff_t blocks = blocks_along(a);
+      span(a, item % blocks, b.first[a], b.count[a]);
       item /= blocks;
     }
     return b;
+  }
+
+  // Whether the first pass may read x itself, though it reads whole tiles of columns.
+  bool is_inside(const Block& b) const {
+    if (!in_place_) return false;
+    const auto last = [&](int a) { return b.first[a] + axes_[a].offset + b.count[a] + halo(a); };
+    for (int a = 0; a < n_; a++)
+      if (b.first[a] + axes_[a].offset < 0 || last(a) > axes_[a].x_extent) return false;
+    const ptrdiff_t tile = set_->image[0].vectors * ptrdiff_t(set_->vector_bytes);
+    if ((axes_[n_ - 1].x_extent - last(n_ - 1)) * unit_ >= tile) return true;
+    // Beyond the row's end lies the next row.
+    return n_ > 1 && last(n_ - 2) < axes_[n_ - 2].x_extent && axes_[n_ - 2].x_stride >= tile;
   }
 
   void run_item(ptrdiff_t item, char* scratch) const {
@@ -483,7 +595,8 @@ class BlockJob {
     for (int a = 0; a < n_; a++) extents[a] = b.count[a] + halo(a);
     char* from = scratch;
     char* to = scratch + area_bytes_;
-    load(b, from);
+    const bool inside = is_inside(b);
+    if (!inside) load(b, from);
     for (size_t p = 0; p < stages_.size(); p++) {
       const Stage& s = stages_[p];
       if (p > 0) fill_outside(b, s, extents, from);
@@ -493,28 +606,65 @@ class BlockJob {
         extents[s.axis] = b.count[s.axis];
       if (s.kind == PassKind::box) {
         run_box(s, extents, from, to);
-      } else {
-        for (int plane = 0; plane < s.planes_out; plane++)
-          run_stage(s, plane, extents, from, to + plane * s.out.bytes);
-        char* swapped = from;
-        from = to;
-        to = swapped;
+        continue_cut(p, extents, from);
+        continue;
       }
-      if (filter_->cut && p + 1 < stages_.size())
-        each_line(extents, s.out, from, [&](char* line, const ptrdiff_t*) {
-          store_.cut(line, extents[n_ - 1] * elements_);
-        });
+      Source source = {from, s.in.of, IN_SCRATCH};
+      if (p == 0 && inside) source = {corner_of_x(b), x_strides_, IN_X};
+      Target target = {to, s.out.of, nullptr};
+      if (out_direct_ && p + 1 == stages_.size()) target = {corner_of_out(b), out_strides_, to};
+      for (int plane = 0; plane < s.planes_out; plane++) {
+        run_stage(s, plane, extents, source, target);
+        target.data += s.out.bytes;
+      }
+      char* swapped = from;
+      from = to;
+      to = swapped;
+      continue_cut(p, extents, from);
     }
-    store(b, stages_.back().out, from);
+    if (!out_direct_) store(b, stages_.back().out, from);
+  }
+
+  // What a stage reads: scratch, or x; and what it writes: scratch, or the output, where rests of
+  // rows go by way of a spare tile.
+  struct Source {
+    const char* data;
+    const ptrdiff_t* strides;
+    Layout layout;
+  };
+  struct Target {
+    char* data;
+    const ptrdiff_t* strides;
+    char* spare;
+  };
+
+  const char* corner_of_x(const Block& b) const {
+    const char* corner = filter_->x;
+    for (int a = 0; a < n_; a++) corner += (b.first[a] + axes_[a].offset) * axes_[a].x_stride;
+    return corner;
+  }
+
+  char* corner_of_out(const Block& b) const {
+    char* corner = filter_->out;
+    for (int a = 0; a < n_; a++) corner += b.first[a] * axes_[a].out_stride;
+    return corner;
+  }
+
+  // Between passes, numbers become those of the output's type.
+  void continue_cut(size_t pass, const ptrdiff_t* extents, char* data) const {
+    if (!filter_->cut || pass + 1 == stages_.size()) return;
+    each_line(extents, stages_[pass].out.of, data,
+              [&](char* line, const ptrdiff_t*) { store_.cut(line, extents[n_ - 1] * elements_); });
   }
 
   // Calls visit(line, index) for each line of columns of a block.
   template <class Visit>
-  void each_line(const ptrdiff_t* extents, const Strides& strides, char* data, Visit visit) const {
+  void each_line(const ptrdiff_t* extents, const ptrdiff_t* strides, char* data,
+                 Visit visit) const {
     ptrdiff_t index[MAX_AXES] = {};
     for (;;) {
       char* line = data;
-      for (int a = 0; a < n_ - 1; a++) line += index[a] * strides.of[a];
+      for (int a = 0; a < n_ - 1; a++) line += index[a] * strides[a];
       visit(line, index);
       int a = n_ - 2;
       while (a >= 0 && ++index[a] == extents[a]) index[a--] = 0;
@@ -540,14 +690,14 @@ class BlockJob {
     // What kernels read beyond a line's end is used for nothing, but it should be ordinary numbers.
     const ptrdiff_t used = extents[n_ - 1] * unit_;
     const ptrdiff_t pitch = n_ > 1 ? strides.of[n_ - 2] : strides.bytes;
-    each_line(extents, strides, to, [&](char* line, const ptrdiff_t*) {
+    each_line(extents, strides.of, to, [&](char* line, const ptrdiff_t*) {
       memset(line + used, 0, size_t(min(pitch - used, 2 * widest_tile())));
     });
   }
 
   // Beyond the edge of its axis a pass reads the fill itself, not what earlier passes made of it.
   void fill_outside(const Block& b, const Stage& s, const ptrdiff_t* extents, char* data) const {
-    if (!filter_->fill || filter_->boundary != Boundary::constant) return;
+    if (!filter_->refill || !filter_->fill || filter_->boundary != Boundary::constant) return;
     const CorrelationAxis& axis = axes_[s.axis];
     const ptrdiff_t first = b.first[s.axis] + axis.offset;  // of the window, along the axis
     const ptrdiff_t before = max(0, min(-first, extents[s.axis]));
@@ -558,7 +708,7 @@ class BlockJob {
         memcpy(line + i * element_, filter_->fill, size_t(element_));
     };
     for (int plane = 0; plane < s.planes_in; plane++)
-      each_line(extents, s.in, data + plane * s.in.bytes,
+      each_line(extents, s.in.of, data + plane * s.in.bytes,
                 [&](char* line, const ptrdiff_t* index) {
                   if (s.axis == n_ - 1) {
                     put(line, 0, before);
@@ -570,34 +720,59 @@ class BlockJob {
   }
 
   // Every line, or every run of rows along the stage's axis.
-  void run_stage(const Stage& s, int plane, const ptrdiff_t* extents, const char* from,
-                 char* to) const {
+  void run_stage(const Stage& s, int plane, const ptrdiff_t* extents, const Source& source,
+                 const Target& target) const {
     const bool by_plane = s.planes_in > 1 && s.planes_out > 1;
-    const char* x = from + (by_plane ? plane * s.in.bytes : 0);
+    const char* x = source.data + (by_plane ? plane * s.in.bytes : 0);
+    const int last = n_ - 1;
     ptrdiff_t outer[MAX_AXES];
     for (int a = 0; a < n_; a++) outer[a] = extents[a];
-    if (s.axis < n_ - 1) outer[s.axis] = 1;
-    const ptrdiff_t width = extents[n_ - 1] * unit_;
-    each_line(outer, s.out, to, [&](char* out, const ptrdiff_t* index) {
+    if (s.axis < last) outer[s.axis] = 1;
+    Run run = {&s.groups[plane],
+               source.layout,
+               s.axis < last ? source.strides[s.axis] : 0,
+               s.axis < last ? target.strides[s.axis] : 0,
+               s.axis < last ? extents[s.axis] : 1,
+               extents[last] * unit_,
+               target.spare};
+    each_line(outer, target.strides, target.data, [&](char* out, const ptrdiff_t* index) {
       const char* in = x;
-      for (int a = 0; a < n_ - 1; a++) in += index[a] * s.in.of[a];
+      for (int a = 0; a < last; a++) in += index[a] * source.strides[a];
       if (s.kind == PassKind::running)
         run_means(s, in, out, extents);
       else if (s.kind == PassKind::ordered)
-        run_ordered(s, in, out, s.axis < n_ - 1 ? extents[s.axis] : 1, width);
-      else if (s.axis < n_ - 1)
-        run_rows(s, s.groups[plane], in, out, extents[s.axis], width);
+        run_ordered(s, run, in, out);
+      else if (s.axis < last)
+        run_rows(run, in, out);
       else
-        run_line(s.groups[plane], in, out, width);
+        run_line(run, in, out);
     });
   }
 
-  void run_ordered(const Stage& s, const char* in, char* out, ptrdiff_t rows,
-                   ptrdiff_t width) const {
-    const ptrdiff_t vectors = ceil_div(width, set_->vector_bytes);
-    for (ptrdiff_t r = 0; r < rows; r++)
-      passes_->ordered[int(s.fold)](s.ordered.data(), ptrdiff_t(s.ordered.size()),
-                                    in + r * s.in.of[s.axis], out + r * s.out.of[s.axis], vectors);
+  // Rows of columns, or one line, that a kernel is called for.
+  struct Run {
+    const std::vector<Group>* groups;
+    Layout layout;
+    ptrdiff_t in_pitch, out_pitch, rows;
+    ptrdiff_t width;  // bytes of a row
+    char* spare;      // for a rest of a row that must not be written whole; null: it may be
+  };
+
+  // A few columns at a time: their rows stay in L1 for all the outputs that read them.
+  void run_ordered(const Stage& s, const Run& run, const char* in, char* out) const {
+    const ptrdiff_t vectors = ceil_div(run.width, set_->vector_bytes);
+    const ptrdiff_t step = run.rows > 1 ? ordered_vectors : vectors;
+    for (ptrdiff_t at = 0; at < vectors; at += step)
+      for (ptrdiff_t r = 0; r < run.rows; r++) {
+        char* target = out + r * run.out_pitch + at * set_->vector_bytes;
+        const ptrdiff_t count = min(step, vectors - at);
+        if (s.ordered.empty())  // every tap was zero
+          memset(target, 0, size_t(count * set_->vector_bytes));
+        else
+          passes_->ordered[int(s.fold)](s.ordered.data(), ptrdiff_t(s.ordered.size()),
+                                        in + r * run.in_pitch + at * set_->vector_bytes, target,
+                                        count);
+      }
   }
 
   // The lines through the columns of one row, or the one along it.
@@ -606,8 +781,8 @@ class BlockJob {
     const ptrdiff_t lines = along ? elements_ : extents[n_ - 1] * elements_;
     for (ptrdiff_t i = 0; i < lines; i++)
       running_mean(reinterpret_cast<const double*>(in) + i, s.in.of[s.axis] / element_,
-                   reinterpret_cast<double*>(out) + i, s.out.of[s.axis] / element_,
-                   extents[s.axis], s.taps);
+                   reinterpret_cast<double*>(out) + i, s.out.of[s.axis] / element_, extents[s.axis],
+                   s.taps);
   }
 
   static void running_mean(const double* x, ptrdiff_t x_step, double* out, ptrdiff_t out_step,
@@ -626,57 +801,91 @@ class BlockJob {
     }
   }
 
-  void run_rows(const Stage& s, const std::vector<Group>& groups, const char* in, char* out,
-                ptrdiff_t rows, ptrdiff_t width) const {
-    const ptrdiff_t in_pitch = s.in.of[s.axis], out_pitch = s.out.of[s.axis];
+  void run_rows(const Run& run, const char* in, char* out) const {
     ptrdiff_t row = 0;
-    for (int i = 0; row < rows; i++) {
+    for (int i = 0; row < run.rows; i++) {
       const TileShape& shape = set_->image[i];
       const ptrdiff_t tile = shape.vectors * ptrdiff_t(set_->vector_bytes);
-      for (; rows - row >= shape.rows; row += shape.rows)
-        for (ptrdiff_t at = 0; at < width; at += tile)
-          shape.function(groups.data(), ptrdiff_t(groups.size()), IN_SCRATCH,
-                         in + row * in_pitch + at, in_pitch, unit_, out + row * out_pitch + at,
-                         out_pitch);
+      for (; run.rows - row >= shape.rows; row += shape.rows) {
+        const char* x = in + row * run.in_pitch;
+        char* y = out + row * run.out_pitch;
+        ptrdiff_t at = 0;
+        for (; at < run.width && (!run.spare || run.width - at >= tile); at += tile)
+          call(shape, run, x + at, run.in_pitch, y + at, run.out_pitch);
+        if (at >= run.width) continue;
+        call(shape, run, x + at, run.in_pitch, run.spare, tile);
+        for (ptrdiff_t r = 0; r < shape.rows; r++)
+          memcpy(y + r * run.out_pitch + at, run.spare + r * tile, size_t(run.width - at));
+      }
     }
   }
 
-  void run_line(const std::vector<Group>& groups, const char* in, char* out,
-                ptrdiff_t width) const {
+  void run_line(const Run& run, const char* in, char* out) const {
     const ptrdiff_t vector = set_->vector_bytes;
     ptrdiff_t at = 0;
-    for (int i = 0; at < width; i++) {
+    for (int i = 0; at < run.width; i++) {
       const TileShape& shape = set_->line[i];
       const ptrdiff_t tile = shape.rows * shape.vectors * vector;
-      for (; width - at >= tile || (tile == vector && at < width); at += tile)
-        shape.function(groups.data(), ptrdiff_t(groups.size()), IN_SCRATCH, in + at, vector, unit_,
-                       out + at, vector);
+      for (; run.width - at >= tile; at += tile)
+        call(shape, run, in + at, vector, out + at, vector);
+      if (tile > vector || at >= run.width) continue;
+      char* rest = run.spare ? run.spare : out + at;
+      call(shape, run, in + at, vector, rest, vector);
+      if (run.spare) memcpy(out + at, rest, size_t(run.width - at));
+      return;
     }
+  }
+
+  void call(const TileShape& shape, const Run& run, const char* in, ptrdiff_t in_pitch, char* out,
+            ptrdiff_t out_pitch) const {
+    shape.function(run.groups->data(), ptrdiff_t(run.groups->size()), run.layout, in, in_pitch,
+                   unit_, out, out_pitch);
+  }
+
+  // Along the columns each line is summed by itself; along another axis strips of a few columns, so
+  // that all levels of the sums stay in L1.
+  void run_box(const Stage& s, const ptrdiff_t* extents, char* data, char* spare) const {
+    const int last = n_ - 1;
+    const ptrdiff_t width = extents[last] * unit_;
+    ptrdiff_t outer[MAX_AXES];
+    for (int a = 0; a < n_; a++) outer[a] = extents[a];
+    if (s.axis < last) outer[s.axis] = 1;
+    each_line(outer, s.in.of, data, [&](char* line, const ptrdiff_t*) {
+      char* other = spare + (line - data);
+      if (s.axis == last) {
+        sum_neighbours(s, line, other, 1, width + (s.taps - 1) * unit_);
+        return;
+      }
+      for (ptrdiff_t at = 0; at < width; at += box_strip_bytes)
+        sum_neighbours(s, line + at, other + at, extents[s.axis] + s.taps - 1,
+                       min(box_strip_bytes, width - at));
+    });
   }
 
   // Sums of neighbours by doubling: S_2[i] = S_1[i] + S_1[i + 1], S_4[i] = S_2[i] + S_2[i + 2], …,
   // and the sums of which the size consists added. Each output has the same tree of sums, so that
-  // rounding does not drift and no output meets what lies outside its window. The block is one
-  // long line here; what it gives between rows is not used.
-  void run_box(const Stage& s, const ptrdiff_t* extents, char* data, char* spare) const {
+  // rounding does not drift and no output meets what lies outside its window. The result stands
+  // where the data stood.
+  void sum_neighbours(const Stage& s, char* data, char* spare, ptrdiff_t rows,
+                      ptrdiff_t bytes) const {
     const ptrdiff_t step = s.in.of[s.axis], taps = s.taps;
-    ptrdiff_t total = extents[n_ - 1] * unit_;
-    for (int a = 0; a < n_ - 1; a++) total += (extents[a] - 1) * s.in.of[a];
-    total += (taps - 1) * step;
+    const bool along = s.axis == n_ - 1;
     const bool exact = filter_->cut;
     const double scale = exact ? 1 : 1 / double(taps);
-    const auto elements = [&](ptrdiff_t length) {  // that have `length` neighbours
-      return max((total - (length - 1) * step) / element_, 0);
+    // Adds where both have their `length` neighbours.
+    const auto add = [&](const char* a, double a_scale, const char* b, double b_scale, char* out,
+                         ptrdiff_t length) {
+      passes_->add_scaled(a, a_scale, b, b_scale, out, along ? 1 : rows - (length - 1), step,
+                          along ? bytes - (length - 1) * step : bytes);
     };
     char* sums = data;
     char* result = nullptr;
-    ptrdiff_t length = 1, covered = 0;
+    ptrdiff_t covered = 0;
     bool scaled = false;  // whether `result` is
-    for (;; length *= 2) {
+    for (ptrdiff_t length = 1;; length *= 2) {
       if (taps & length) {
         if (result) {
-          passes_->add_scaled(result, scaled ? 1 : scale, sums + covered * step, 1, result,
-                              elements(covered + length));
+          add(result, scaled ? 1 : scale, sums + covered * step, 1, result, covered + length);
           scaled = true;
         } else {
           result = sums;
@@ -687,18 +896,18 @@ class BlockJob {
       if (2 * length > taps) break;
       char* doubled = sums == result ? spare : sums;
       const double of_ones = length == 1 ? scale : 1;
-      passes_->add_scaled(sums, of_ones, sums + length * step, of_ones, doubled,
-                          elements(2 * length));
+      add(sums, of_ones, sums + length * step, of_ones, doubled, 2 * length);
       sums = doubled;
     }
-    if (exact) passes_->divide(result, double(taps), elements(taps));
+    if (!exact) return;
+    for (ptrdiff_t r = 0; r < (along ? 1 : rows - (taps - 1)); r++)
+      passes_->divide(result + r * step, double(taps), along ? bytes - (taps - 1) * step : bytes);
   }
 
   void store(const Block& b, const Strides& strides, char* from) const {
-    char* corner = filter_->out;
-    for (int a = 0; a < n_; a++) corner += b.first[a] * axes_[a].out_stride;
+    char* corner = corner_of_out(b);
     const ptrdiff_t stride = elements_ > 1 ? out_bytes_ : axes_[n_ - 1].out_stride;
-    each_line(b.count, strides, from, [&](char* line, const ptrdiff_t* index) {
+    each_line(b.count, strides.of, from, [&](char* line, const ptrdiff_t* index) {
       char* out = corner;
       for (int a = 0; a < n_ - 1; a++) out += index[a] * axes_[a].out_stride;
       store_.store(line, out, stride, b.count[n_ - 1] * elements_);
@@ -713,12 +922,15 @@ class BlockJob {
 
   CorrelationAxis axes_[MAX_AXES];
   int n_ = 0;
-  int position_[MAX_AXES];     // where an axis of the filter's is among ours; -1 where it is gone
-  ptrdiff_t elements_ = 1;     // that move together: the channels of a pixel
-  ptrdiff_t unit_ = 0;         // their bytes in scratch
+  int position_[MAX_AXES];  // where an axis of the filter's is among ours; -1 where it is gone
+  ptrdiff_t x_strides_[MAX_AXES], out_strides_[MAX_AXES];
+  bool in_place_ = false;          // whether the first pass may read x
+  bool out_direct_ = false;        // whether the last pass writes the output
+  ptrdiff_t elements_ = 1;         // that move together: the channels of a pixel
+  ptrdiff_t unit_ = 0;             // their bytes in scratch
   ptrdiff_t taps_per_vector_ = 0;  // taps of a line that lie one vector apart; 0: never
-  ptrdiff_t block_[MAX_AXES];  // outputs of a block
-  ptrdiff_t area_bytes_ = 0;   // of one of the two buffers
+  ptrdiff_t block_[MAX_AXES];      // outputs of a block
+  ptrdiff_t area_bytes_ = 0;       // of one of the two buffers
   std::vector<Stage> stages_;
   std::vector<char> weights_;
 };

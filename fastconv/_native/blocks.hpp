@@ -31,6 +31,7 @@ struct BlockFilter {
   StorageType x_type, out_type;
   bool cut;         // every pass gives numbers of out's type: cut toward zero, wrapped around
   bool skip_zeros;  // as a Correlation's
+  bool refill;      // every pass meets the fill beyond its edge, not what earlier ones made of it
   int axis_count;
   CorrelationAxis axes[MAX_AXES];  // `taps` counts each axis' taps; w_stride is not used
   const char* x;

@@ -77,8 +77,8 @@ void fill_units(char* out, ptrdiff_t count, ptrdiff_t unit, const char* fill) {
   for (ptrdiff_t i = 0; i < count; i++) memcpy(out + i * unit, fill, size_t(unit));
 }
 
-void gather_line(const char* x, char* out, const GatherAxis& axis, const Unit& u,
-                 Boundary boundary, const char* fill) {
+void gather_line(const char* x, char* out, const GatherAxis& axis, const Unit& u, Boundary boundary,
+                 const char* fill) {
   const ptrdiff_t unit = u.out_bytes;
   // Three runs: before the stored axis, inside it, after it.
   const ptrdiff_t stop = axis.start + axis.count;

@@ -15,7 +15,7 @@ struct Unaligned {
   typedef T type __attribute__((aligned(1), may_alias));
 };
 
-struct Bool {};  // one byte; any but 0 is true, and a sum is stored as its lowest byte
+struct Bool {};  // one byte, any but 0 is true; between passes it is a number, as SciPy's
 
 template <class Stored>
 struct Storage {
@@ -24,6 +24,7 @@ struct Storage {
   static FASTCONV_INLINE Scalar load(Stored v) {
     return Scalar(v);
   }
+  static FASTCONV_INLINE Stored stored(Stored v) { return v; }
   template <class Scalar>
   static FASTCONV_INLINE Stored cut(Scalar v) {
     if constexpr (Stored(0.5) != 0) {
@@ -50,6 +51,7 @@ struct Storage<Bool> {
   static FASTCONV_INLINE unsigned char cut(Scalar v) {
     return (unsigned char)(int(v));
   }
+  static FASTCONV_INLINE unsigned char stored(unsigned char v) { return v != 0; }
 };
 
 template <class Stored, class Scalar>
@@ -73,10 +75,10 @@ void store_line(const char* line, char* out, ptrdiff_t stride, ptrdiff_t count) 
   const Scalar* from = reinterpret_cast<const Scalar*>(line);
   if (stride == ptrdiff_t(sizeof(Bytes))) {
     Bytes* to = reinterpret_cast<Bytes*>(out);
-    for (ptrdiff_t i = 0; i < count; i++) to[i] = S::cut(from[i]);
+    for (ptrdiff_t i = 0; i < count; i++) to[i] = S::stored(S::cut(from[i]));
   } else {
     for (ptrdiff_t i = 0; i < count; i++)
-      *reinterpret_cast<Bytes*>(out + i * stride) = S::cut(from[i]);
+      *reinterpret_cast<Bytes*>(out + i * stride) = S::stored(S::cut(from[i]));
   }
 }
 

@@ -44,28 +44,11 @@ ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
 ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
 ptrdiff_t max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
-const TileSet* tile_set_of(ElementType type) {
-  const TileSet& best = levels().used->tiles[type];
-  return best.vector_bytes ? &best : nullptr;
-}
-
 bool unconvolved(const CorrelationAxis& a) {
   return a.taps == 1 && a.offset == 0 && a.x_extent == a.out_extent;
 }
 
 constexpr CorrelationAxis single = {1, 0, 1, 0, 1, 0, 0};
-
-// Whether a tap of floating type is zero, and so none at all where zeros are skipped.
-bool is_zero_tap(ElementType type, const char* w) {
-  if (type == FLOAT32) {
-    float value;
-    memcpy(&value, w, sizeof value);
-    return value == 0;
-  }
-  double value;
-  memcpy(&value, w, sizeof value);
-  return value == 0;
-}
 
 class DirectJob {
  public:
@@ -228,9 +211,8 @@ class DirectJob {
 
   Status pack(const Correlation& c) {
     // Count first, then allocate once.
-    each_group(c, [&](const OuterTap&, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) {
-      group_count_++;
-    });
+    each_group(
+        c, [&](const OuterTap&, ptrdiff_t, ptrdiff_t, ptrdiff_t, ptrdiff_t) { group_count_++; });
     const ptrdiff_t tap_count = outer_taps_ * rows_.taps * columns_.taps;
     groups_ = static_cast<Group*>(malloc(size_t(group_count_ + 1) * sizeof(Group)));
     weights_ = static_cast<char*>(malloc(size_t(tap_count * element_)));
@@ -502,93 +484,6 @@ Status correlate(const Correlation& correlation, int threads) {
   parallel_for(job.items(), threads, run_region, &region);
   give_scratch_back(region.scratch);
   return Status::ok;
-}
-
-namespace {
-
-constexpr ptrdiff_t short_input_bytes = 8 << 10;
-constexpr ptrdiff_t short_weight_bytes = 1 << 10;
-constexpr int short_group_limit = 64;
-
-template <class Scalar>
-bool finite(const char* p, int parts) {
-  for (int part = 0; part < parts; part++) {
-    Scalar value;
-    memcpy(&value, p + part * ptrdiff_t(sizeof value), sizeof value);
-    if (!isfinite(value)) return false;
-  }
-  return true;
-}
-
-// Whether every tap is, from axis on.
-bool finite_taps(const Correlation& c, int parts, const char* w, int axis) {
-  if (axis == c.axis_count) {
-    const bool single = c.type == FLOAT32 || c.type == COMPLEX64;
-    return single ? finite<float>(w, parts) : finite<double>(w, parts);
-  }
-  for (ptrdiff_t k = 0; k < c.axes[axis].taps; k++)
-    if (!finite_taps(c, parts, w + k * c.axes[axis].w_stride, axis + 1)) return false;
-  return true;
-}
-
-bool is_floating(ElementType type) {
-  return type == FLOAT32 || type == FLOAT64 || type == COMPLEX64 || type == COMPLEX128;
-}
-
-// For lines that fit the buffers on the stack.
-void correlate_short_line(const TileSet& set, const char* x, const CorrelationAxis& line,
-                          const char* w, char* out) {
-  const ptrdiff_t taps = line.taps, out_extent = line.out_extent;
-  const ptrdiff_t element = set.scalar_bytes * set.parts;
-  const ptrdiff_t vector = set.vector_bytes;
-  const ptrdiff_t out_bytes = out_extent * element;
-  const ptrdiff_t in_bytes = (out_extent + taps - 1) * element;
-  alignas(cache_line) char input[short_input_bytes];
-  alignas(cache_line) char weights[short_weight_bytes];
-  Group groups[short_group_limit];
-  int count = 0;
-  char* packed = weights;
-  const ptrdiff_t per_vector = vector / element;
-  split_line(taps, per_vector, set.group_rows,
-             [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
-               groups[count++] = {
-                   packed, {0, (row * per_vector + column) * element}, columns, int(rows)};
-               for (ptrdiff_t k = column; k < column + columns; k++)
-                 for (ptrdiff_t r = row; r < row + rows; r++, packed += element)
-                   memcpy(packed, w + (r * per_vector + k) * line.w_stride, size_t(element));
-             });
-  const GatherAxis axis = {line.x_extent, element, line.offset, out_extent + taps - 1, element};
-  gather(x, input, &axis, 1, element, Boundary::zero, nullptr);
-  memset(input + in_bytes, 0, size_t(vector));
-  ptrdiff_t at = 0;
-  for (int s = 0; s < MAX_SHAPES && set.line[s].function; s++) {
-    const ptrdiff_t width = set.line[s].rows * vector;
-    for (; out_bytes - at >= width; at += width)
-      set.line[s].function(groups, count, IN_SCRATCH, input + at, vector, element, out + at,
-                           vector);
-    if (width == vector && at < out_bytes) {
-      alignas(cache_line) char tile[cache_line];
-      set.line[s].function(groups, count, IN_SCRATCH, input + at, vector, element, tile, vector);
-      memcpy(out + at, tile, size_t(out_bytes - at));
-    }
-  }
-}
-
-}  // namespace
-
-bool correlate_small(const Correlation& c) {
-  const TileSet* set = tile_set_of(c.type);
-  if (!set || set->scalar_bytes > 8) return false;
-  if (is_floating(c.type) && !finite_taps(c, set->parts, c.w, 0)) return false;
-  const ptrdiff_t element = set->scalar_bytes * set->parts;
-  const CorrelationAxis& line = c.axes[0];
-  if (c.axis_count == 1 &&
-      (line.out_extent + line.taps - 1) * element + set->vector_bytes <= short_input_bytes &&
-      line.taps * element <= short_weight_bytes) {
-    correlate_short_line(*set, c.x, line, c.w, c.out);
-    return true;
-  }
-  return correlate(c, 1) == Status::ok;
 }
 
 }  // namespace fastconv

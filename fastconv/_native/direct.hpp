@@ -35,10 +35,4 @@ enum class Status { ok, no_memory, unsupported_type, workspace };
 // Every extent and tap count is positive; `out` overlaps neither x nor w.
 Status correlate(const Correlation& correlation, int threads);
 
-// The same on the calling thread, for a small problem with a zero boundary; a contiguous line that
-// fits buffers on the stack is done without allocation. Returns false where there is no kernel for
-// the type or no memory, or where a tap is not finite (its product with the zeros beyond the edge
-// would not be zero); `out` holds anything then.
-bool correlate_small(const Correlation& correlation);
-
 }  // namespace fastconv

@@ -53,4 +53,9 @@ const Levels& levels() {
   return found;
 }
 
+const TileSet* tile_set_of(ElementType type) {
+  const TileSet& set = levels().used->tiles[type];
+  return set.vector_bytes ? &set : nullptr;
+}
+
 }  // namespace fastconv

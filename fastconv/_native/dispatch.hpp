@@ -17,4 +17,7 @@ struct Levels {
 // level is capped by the environment variable FASTCONV_MAX_ISA where it names one.
 const Levels& levels();
 
+// The tile kernels of a type at the level in use; null where it has none.
+const TileSet* tile_set_of(ElementType type);
+
 }  // namespace fastconv

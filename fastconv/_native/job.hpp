@@ -115,8 +115,8 @@ struct PassSet {
   void (*ordered[FOLDS])(const OrderedTap* taps, ptrdiff_t count, const char* x, char* out,
                          ptrdiff_t vectors);
   void (*add_scaled)(const char* a, double a_scale, const char* b, double b_scale, char* out,
-                     ptrdiff_t count);
-  void (*divide)(char* a, double divisor, ptrdiff_t count);
+                     ptrdiff_t rows, ptrdiff_t pitch, ptrdiff_t bytes);
+  void (*divide)(char* a, double divisor, ptrdiff_t bytes);
 };
 
 // One stage of a transform: sub-blocks of `points` points, split `radix` ways (4 or 8).

@@ -15,12 +15,12 @@ namespace fastconv {
 #define FASTCONV_TABLE_(level) level_##level
 #define FASTCONV_TABLE(level) FASTCONV_TABLE_(level)
 
-#define FASTCONV_CONVERSIONS(Scalar)                                              \
-  conversion<Bool, Scalar>(), conversion<signed char, Scalar>(),                  \
-      conversion<unsigned char, Scalar>(), conversion<short, Scalar>(),           \
-      conversion<unsigned short, Scalar>(), conversion<int, Scalar>(),            \
-      conversion<unsigned int, Scalar>(), conversion<long long, Scalar>(),        \
-      conversion<unsigned long long, Scalar>(), conversion<float, Scalar>(),      \
+#define FASTCONV_CONVERSIONS(Scalar)                                         \
+  conversion<Bool, Scalar>(), conversion<signed char, Scalar>(),             \
+      conversion<unsigned char, Scalar>(), conversion<short, Scalar>(),      \
+      conversion<unsigned short, Scalar>(), conversion<int, Scalar>(),       \
+      conversion<unsigned int, Scalar>(), conversion<long long, Scalar>(),   \
+      conversion<unsigned long long, Scalar>(), conversion<float, Scalar>(), \
       conversion<double, Scalar>()
 
 extern const Level FASTCONV_TABLE(FASTCONV_LEVEL);

@@ -16,19 +16,22 @@ FASTCONV_INLINE void ordered_vectors(const OrderedTap* taps, ptrdiff_t count, co
   typedef typename Lanes::type Vec;
   constexpr ptrdiff_t bytes = FASTCONV_VECTOR_BYTES;
   Vec sum[V];
-  for (ptrdiff_t k = 0; k < count; k++) {
-    const Vec weight = Lanes::broadcast(Scalar(taps[k].weight));
+  // The first tap of a folded kernel is its middle one, which stands alone.
+  const Vec first = Lanes::broadcast(Scalar(taps->weight));
+#pragma GCC unroll 8
+  for (int v = 0; v < V; v++) sum[v] = Lanes::load(x + taps->first + v * bytes) * first;
+  for (const OrderedTap* tap = taps + 1; tap < taps + count; tap++) {
+    const Vec weight = Lanes::broadcast(Scalar(tap->weight));
+    const char* a = x + tap->first;
+    const char* b = x + tap->second;
 #pragma GCC unroll 8
     for (int v = 0; v < V; v++) {
-      Vec data = Lanes::load(x + taps[k].first + v * bytes);
-      // The first tap of a folded kernel is its middle one, which stands alone.
-      if (FOLD != Fold::none && k > 0) {
-        const Vec mirrored = Lanes::load(x + taps[k].second + v * bytes);
-        data = FOLD == Fold::sum ? data + mirrored : data - mirrored;
-      }
+      Vec data = Lanes::load(a + v * bytes);
+      if (FOLD == Fold::sum) data = data + Lanes::load(b + v * bytes);
+      if (FOLD == Fold::difference) data = data - Lanes::load(b + v * bytes);
       Vec product = data * weight;
       Lanes::keep_in_register(product);  // or the compiler would fuse it with the sum
-      sum[v] = k == 0 ? product : sum[v] + product;
+      sum[v] = sum[v] + product;
     }
   }
 #pragma GCC unroll 8
@@ -46,25 +49,24 @@ void ordered_line(const OrderedTap* taps, ptrdiff_t count, const char* x, char* 
     ordered_vectors<1, Scalar, FOLD>(taps, count, x + i * bytes, out + i * bytes);
 }
 
-// out[i] = a[i] · a_scale + b[i] · b_scale for i < count, ascending; `out` may be `a`, and `b` may
-// lie ahead of it in the same array. Reads and writes whole vectors.
+// out[i] = a[i] · a_scale + b[i] · b_scale for `bytes` bytes of each of `rows` rows, ascending;
+// `out` may be `a`, and `b` may lie ahead of it in the same array. Reads and writes whole vectors.
 template <class Scalar>
 void add_scaled(const char* a, double a_scale, const char* b, double b_scale, char* out,
-                ptrdiff_t count) {
+                ptrdiff_t rows, ptrdiff_t pitch, ptrdiff_t bytes) {
   typedef Vector<Scalar> Lanes;
   typedef typename Lanes::type Vec;
   const Vec of_a = Lanes::broadcast(Scalar(a_scale)), of_b = Lanes::broadcast(Scalar(b_scale));
-  const ptrdiff_t bytes = count * ptrdiff_t(sizeof(Scalar));
-  for (ptrdiff_t i = 0; i < bytes; i += FASTCONV_VECTOR_BYTES)
-    Lanes::store(out + i, Lanes::load(a + i) * of_a + Lanes::load(b + i) * of_b);
+  for (ptrdiff_t r = 0; r < rows; r++, a += pitch, b += pitch, out += pitch)
+    for (ptrdiff_t i = 0; i < bytes; i += FASTCONV_VECTOR_BYTES)
+      Lanes::store(out + i, Lanes::load(a + i) * of_a + Lanes::load(b + i) * of_b);
 }
 
-// a[i] /= divisor.
+// a[i] /= divisor, as far as `bytes`; whole vectors.
 template <class Scalar>
-void divide(char* a, double divisor, ptrdiff_t count) {
+void divide(char* a, double divisor, ptrdiff_t bytes) {
   typedef Vector<Scalar> Lanes;
   const typename Lanes::type by = Lanes::broadcast(Scalar(divisor));
-  const ptrdiff_t bytes = count * ptrdiff_t(sizeof(Scalar));
   for (ptrdiff_t i = 0; i < bytes; i += FASTCONV_VECTOR_BYTES)
     Lanes::store(a + i, Lanes::load(a + i) / by);
 }

@@ -2,8 +2,23 @@
 // compiled once.
 #pragma once
 #include <stddef.h>
+#include <string.h>
+
+#include "job.hpp"
 
 namespace fastconv {
+
+// Whether a tap of FLOAT32 or FLOAT64 is zero, and so none at all where zeros are skipped.
+inline bool is_zero_tap(ElementType type, const char* w) {
+  if (type == FLOAT32) {
+    float value;
+    memcpy(&value, w, sizeof value);
+    return value == 0;
+  }
+  double value;
+  memcpy(&value, w, sizeof value);
+  return value == 0;
+}
 
 // Taps of `columns` steps along a line times `rows` rows, split into groups of rows in the order in
 // which they are summed: emit(first_row, first_column, rows, columns).

@@ -187,7 +187,7 @@ constexpr TileSet tile_set() {
             bytes,
             G,
             {shape<Element, G, 4, V>(), shape<Element, G, 2, V>(), shape<Element, G, 1, V>()},
-            {shape<Element, G, many ? 6 : 5, 1>(), shape<Element, G, 2, 1>(),
+            {shape<Element, G, many ? 6 : 4, 1>(), shape<Element, G, 2, 1>(),
              shape<Element, G, 1, 1>()}};
   } else {
     constexpr int G = many || FASTCONV_VECTOR_BYTES == 32 ? 7 : 5;
@@ -197,7 +197,7 @@ constexpr TileSet tile_set() {
             G,
             {shape<Element, G, 8, V>(), shape<Element, G, 4, V>(), shape<Element, G, 2, V>(),
              shape<Element, G, 1, V>()},
-            {shape<Element, G, many ? 12 : 10, 1>(), shape<Element, G, 4, 1>(),
+            {shape<Element, G, many ? 12 : 15 - G, 1>(), shape<Element, G, 4, 1>(),
              shape<Element, G, 1, 1>()}};
   }
 }
