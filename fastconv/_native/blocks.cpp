@@ -782,21 +782,22 @@ class BlockJob {
     for (ptrdiff_t i = 0; i < lines; i++)
       running_mean(reinterpret_cast<const double*>(in) + i, s.in.of[s.axis] / element_,
                    reinterpret_cast<double*>(out) + i, s.out.of[s.axis] / element_, extents[s.axis],
-                   s.taps);
+                   s.taps, filter_->out_type >= STORED_FLOAT32);
   }
 
+  // As SciPy sums, but the sum starts again where it would keep what has left the window: a NaN, an
+  // Inf, and (where the result is not cut to an integer) the rounding errors of much larger sums.
   static void running_mean(const double* x, ptrdiff_t x_step, double* out, ptrdiff_t out_step,
-                           ptrdiff_t count, ptrdiff_t taps) {
-    double sum = 0;
+                           ptrdiff_t count, ptrdiff_t taps, bool restarts) {
+    double sum = 0, largest = 0;
     for (ptrdiff_t i = 0; i < count; i++) {
       const double* window = x + i * x_step;
-      // A NaN or Inf would stay in the sum after it has left the window: then it starts again.
-      if (i > 0 && isfinite(sum) && isfinite(window[(taps - 1) * x_step])) {
-        sum += window[(taps - 1) * x_step] - window[-x_step];
-      } else {
-        sum = 0;
+      if (i > 0) sum += window[(taps - 1) * x_step] - window[-x_step];
+      if (i == 0 || !isfinite(sum) || (restarts && largest > running_loss * fabs(sum))) {
+        sum = largest = 0;
         for (ptrdiff_t k = 0; k < taps; k++) sum += window[k * x_step];
       }
+      if (fabs(sum) > largest) largest = fabs(sum);
       out[i * out_step] = sum / double(taps);
     }
   }
