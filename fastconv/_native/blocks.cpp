@@ -29,12 +29,11 @@ namespace fastconv {
 namespace {
 
 constexpr ptrdiff_t cache_line = 64;
-// Bytes of a window in the cache: half of a common L2, less the other buffers. Box sums need two
-// buffers of that size, and strips of them in L1.
+// Bytes of a window in the cache: half of a common L2, less the other buffers. Box sums hold
+// more beside it.
 constexpr ptrdiff_t window_bytes = 256 << 10;
 constexpr ptrdiff_t box_window_bytes = 192 << 10;
-constexpr ptrdiff_t box_strip_bytes = 256;
-constexpr ptrdiff_t box_columns_bytes = 4 << 10;
+constexpr ptrdiff_t box_columns_bytes = 8 << 10;
 // Windows smaller than this are made of more lines that are not convolved.
 constexpr ptrdiff_t window_least_bytes = 16 << 10;
 // Windows that are larger than their blocks by no more than this are good enough, and blocks that
@@ -111,7 +110,15 @@ class BlockJob {
     for (int a = 0; a < n_; a++) items *= blocks_along(a);
     return items;
   }
-  ptrdiff_t scratch_bytes() const { return 2 * area_bytes_; }
+  ptrdiff_t scratch_bytes() const { return 2 * area_bytes_ + ends_bytes(); }
+
+  // What sums of rows hold apart: the ends of a chunk.
+  ptrdiff_t ends_bytes() const {
+    ptrdiff_t taps = 0;
+    for (int a = 0; a < n_ - 1; a++) taps = max(taps, axes_[a].taps);
+    const bool box = filter_->passes[0].kind == PassKind::box;
+    return box ? taps * SUM_ROWS_VECTORS * set_->vector_bytes : 0;
+  }
 
   void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
     for (ptrdiff_t item = first; item < last; item++) run_item(item, scratch);
@@ -196,7 +203,8 @@ class BlockJob {
       const bool read = first.axis == ALL_AXES || position_[first.axis] == a;
       const ptrdiff_t rows = first_rows + axes_[a].taps - 1;
       if (read && axes_[a].taps > 1)
-        fits = fits && rows <= min(in_place_rows, rows_in_l1(axes_[a].x_stride));
+        fits =
+            fits && rows <= rows_in_l1(axes_[a].x_stride) && (sums_rows || rows <= in_place_rows);
     }
     return fits;
   }
@@ -211,7 +219,10 @@ class BlockJob {
 
   bool may_write_directly() const {
     const bool same = filter_->out_type == (element_ == 4 ? STORED_FLOAT32 : STORED_FLOAT64);
-    bool fits = same && filter_->passes[filter_->pass_count - 1].kind == PassKind::tile &&
+    const BlockPass& last = filter_->passes[filter_->pass_count - 1];
+    const bool sums_line =
+        last.kind == PassKind::box && position_[last.axis] == n_ - 1 && !filter_->cut;
+    bool fits = same && (last.kind == PassKind::tile || sums_line) &&
                 axes_[n_ - 1].out_stride == unit_ && aligned(filter_->out, element_);
     for (int a = 0; a < n_; a++) fits = fits && axes_[a].out_stride % element_ == 0;
     return fits;
@@ -390,7 +401,7 @@ class BlockJob {
         s.taps = axes_[s.axis].taps;
         extents[s.axis] = block_[s.axis];
       }
-      s.out = s.kind == PassKind::box ? s.in : strides(extents);
+      s.out = s.kind == PassKind::box && s.axis == n_ - 1 ? s.in : strides(extents);
       strides_now = s.out;
       if (s.kind == PassKind::tile)
         make_groups(s, pass);
@@ -604,19 +615,23 @@ class BlockJob {
         for (int a = 0; a < n_; a++) extents[a] = b.count[a];
       else
         extents[s.axis] = b.count[s.axis];
-      if (s.kind == PassKind::box) {
-        run_box(s, extents, from, to);
-        continue_cut(p, extents, from);
-        continue;
-      }
       Source source = {from, s.in.of, IN_SCRATCH};
       if (p == 0 && inside) source = {corner_of_x(b), x_strides_, IN_X};
       Target target = {to, s.out.of, nullptr};
-      if (out_direct_ && p + 1 == stages_.size()) target = {corner_of_out(b), out_strides_, to};
-      for (int plane = 0; plane < s.planes_out; plane++) {
-        run_stage(s, plane, extents, source, target);
-        target.data += s.out.bytes;
+      const bool direct = out_direct_ && p + 1 == stages_.size();
+      if (direct) target = {corner_of_out(b), out_strides_, to};
+      if (s.kind == PassKind::box && s.axis == n_ - 1) {
+        run_box_lines(s, extents, from, to, direct ? &target : nullptr);
+        continue_cut(p, extents, from);
+        continue;
       }
+      if (s.kind == PassKind::box)
+        run_box_rows(s, b, extents, source, to, scratch + 2 * area_bytes_);
+      else
+        for (int plane = 0; plane < s.planes_out; plane++) {
+          run_stage(s, plane, extents, source, target);
+          target.data += s.out.bytes;
+        }
       char* swapped = from;
       from = to;
       to = swapped;
@@ -843,50 +858,48 @@ class BlockJob {
                    unit_, out, out_pitch);
   }
 
-  // Along the columns each line is summed by itself; along another axis strips of a few columns, so
-  // that all levels of the sums stay in L1.
-  void run_box(const Stage& s, const ptrdiff_t* extents, char* data, char* spare) const {
-    const int last = n_ - 1;
-    const ptrdiff_t width = extents[last] * unit_;
-    ptrdiff_t outer[MAX_AXES];
-    for (int a = 0; a < n_; a++) outer[a] = extents[a];
-    if (s.axis < last) outer[s.axis] = 1;
-    each_line(outer, s.in.of, data, [&](char* line, const ptrdiff_t*) {
-      char* other = spare + (line - data);
-      if (s.axis == last) {
-        sum_neighbours(s, line, other, 1, width + (s.taps - 1) * unit_);
-        return;
-      }
-      for (ptrdiff_t at = 0; at < width; at += box_strip_bytes)
-        sum_neighbours(s, line + at, other + at, extents[s.axis] + s.taps - 1,
-                       min(box_strip_bytes, width - at));
-    });
+  // Box sums along the columns: each line by itself, by doubling, where it stands; or into the
+  // output.
+  void run_box_lines(const Stage& s, const ptrdiff_t* extents, char* data, char* spare,
+                     const Target* target) const {
+    char* line = data;
+    const ptrdiff_t* strides = target ? target->strides : s.in.of;
+    each_line(extents, strides, target ? target->data : data,
+              [&](char* out, const ptrdiff_t* index) {
+                line = data;
+                for (int a = 0; a < n_ - 1; a++) line += index[a] * s.in.of[a];
+                sum_neighbours(s, line, spare, extents[n_ - 1] * unit_, target ? out : nullptr);
+              });
   }
 
   // Sums of neighbours by doubling: S_2[i] = S_1[i] + S_1[i + 1], S_4[i] = S_2[i] + S_2[i + 2], …,
   // and the sums of which the size consists added. Each output has the same tree of sums, so that
   // rounding does not drift and no output meets what lies outside its window. The result stands
-  // where the data stood.
-  void sum_neighbours(const Stage& s, char* data, char* spare, ptrdiff_t rows,
-                      ptrdiff_t bytes) const {
-    const ptrdiff_t step = s.in.of[s.axis], taps = s.taps;
-    const bool along = s.axis == n_ - 1;
-    const bool exact = filter_->cut;
-    const double scale = exact ? 1 : 1 / double(taps);
-    // Adds where both have their `length` neighbours.
-    const auto add = [&](const char* a, double a_scale, const char* b, double b_scale, char* out,
-                         ptrdiff_t length) {
-      passes_->add_scaled(a, a_scale, b, b_scale, out, along ? 1 : rows - (length - 1), step,
-                          along ? bytes - (length - 1) * step : bytes);
-    };
+  // where the data stood, or in `out`.
+  void sum_neighbours(const Stage& s, char* data, char* spare, ptrdiff_t bytes, char* out) const {
+    const ptrdiff_t taps = s.taps;
+    const double scale = filter_->cut ? 1 : 1 / double(taps);
     char* sums = data;
     char* result = nullptr;
     ptrdiff_t covered = 0;
     bool scaled = false;  // whether `result` is
+    // Adds where both have their `length` neighbours; the last sum of all may go to the output.
+    const auto add = [&](const char* a, double a_scale, const char* b, double b_scale, char* to,
+                         ptrdiff_t length) {
+      const ptrdiff_t valid = bytes + (taps - length) * unit_;
+      if (length < taps || !out) {
+        passes_->add_scaled(a, a_scale, b, b_scale, to, valid);
+        return;
+      }
+      const ptrdiff_t whole = valid / set_->vector_bytes * set_->vector_bytes;
+      passes_->add_scaled(a, a_scale, b, b_scale, out, whole);
+      passes_->add_scaled(a + whole, a_scale, b + whole, b_scale, to, valid - whole);
+      memcpy(out + whole, to, size_t(valid - whole));
+    };
     for (ptrdiff_t length = 1;; length *= 2) {
       if (taps & length) {
         if (result) {
-          add(result, scaled ? 1 : scale, sums + covered * step, 1, result, covered + length);
+          add(result, scaled ? 1 : scale, sums + covered * unit_, 1, result, covered + length);
           scaled = true;
         } else {
           result = sums;
@@ -897,12 +910,40 @@ class BlockJob {
       if (2 * length > taps) break;
       char* doubled = sums == result ? spare : sums;
       const double of_ones = length == 1 ? scale : 1;
-      add(sums, of_ones, sums + length * step, of_ones, doubled, 2 * length);
+      add(sums, of_ones, sums + length * unit_, of_ones, doubled, 2 * length);
       sums = doubled;
     }
-    if (!exact) return;
-    for (ptrdiff_t r = 0; r < (along ? 1 : rows - (taps - 1)); r++)
-      passes_->divide(result + r * step, double(taps), along ? bytes - (taps - 1) * step : bytes);
+    if (filter_->cut) passes_->divide(result, double(taps), bytes);
+    if (out && taps == 1) memcpy(out, data, size_t(bytes));
+  }
+
+  // Box sums along another axis. Chunks begin at multiples of the taps along the whole axis, so
+  // that a sum is the same in any block.
+  void run_box_rows(const Stage& s, const Block& b, const ptrdiff_t* extents, const Source& source,
+                    char* to, char* ends) const {
+    const CorrelationAxis& axis = axes_[s.axis];
+    const ptrdiff_t first = (b.first[s.axis] + axis.offset) % s.taps;
+    SumRows sum = {s.taps,
+                   extents[s.axis],
+                   first <= 0 ? -first : s.taps - first,
+                   filter_->cut ? 1 : 1 / double(s.taps),
+                   source.strides[s.axis],
+                   s.out.of[s.axis],
+                   ends};
+    ptrdiff_t outer[MAX_AXES];
+    for (int a = 0; a < n_; a++) outer[a] = extents[a];
+    outer[s.axis] = 1;
+    const ptrdiff_t vectors = ceil_div(extents[n_ - 1] * unit_, set_->vector_bytes);
+    each_line(outer, s.out.of, to, [&](char* out, const ptrdiff_t* index) {
+      const char* x = source.data;
+      for (int a = 0; a < n_ - 1; a++) x += index[a] * source.strides[a];
+      for (ptrdiff_t v = 0; v < vectors; v += SUM_ROWS_VECTORS)
+        passes_->sum_rows(sum, x + v * set_->vector_bytes, out + v * set_->vector_bytes,
+                          min(SUM_ROWS_VECTORS, vectors - v));
+      if (!filter_->cut) return;
+      for (ptrdiff_t r = 0; r < sum.rows; r++)
+        passes_->divide(out + r * sum.out_pitch, double(s.taps), extents[n_ - 1] * unit_);
+    });
   }
 
   void store(const Block& b, const Strides& strides, char* from) const {

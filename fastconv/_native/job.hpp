@@ -110,12 +110,22 @@ struct OrderedTap {
   double weight;
 };
 
+// Sums of neighbouring rows: see passes.hpp. Pitches are in bytes.
+struct SumRows {
+  ptrdiff_t taps, rows, boundary;
+  double scale;  // of every datum
+  ptrdiff_t x_pitch, out_pitch;
+  char* ends;
+};
+enum { SUM_ROWS_VECTORS = 4 };
+
 // Passes over whole lines of a block: see passes.hpp.
 struct PassSet {
   void (*ordered[FOLDS])(const OrderedTap* taps, ptrdiff_t count, const char* x, char* out,
                          ptrdiff_t vectors);
+  void (*sum_rows)(const SumRows& s, const char* x, char* out, ptrdiff_t vectors);
   void (*add_scaled)(const char* a, double a_scale, const char* b, double b_scale, char* out,
-                     ptrdiff_t rows, ptrdiff_t pitch, ptrdiff_t bytes);
+                     ptrdiff_t bytes);
   void (*divide)(char* a, double divisor, ptrdiff_t bytes);
 };
 

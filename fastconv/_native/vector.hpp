@@ -24,6 +24,7 @@
 #endif
 
 #define FASTCONV_INLINE inline __attribute__((always_inline))
+#define FASTCONV_LAMBDA_INLINE __attribute__((always_inline))
 
 namespace fastconv {
 namespace {
