@@ -203,8 +203,7 @@ class BlockJob {
       const bool read = first.axis == ALL_AXES || position_[first.axis] == a;
       const ptrdiff_t rows = first_rows + axes_[a].taps - 1;
       if (read && axes_[a].taps > 1)
-        fits =
-            fits && rows <= rows_in_l1(axes_[a].x_stride) && (sums_rows || rows <= in_place_rows);
+        fits = fits && rows <= rows_in_l1(axes_[a].x_stride) && rows <= in_place_rows;
     }
     return fits;
   }
