@@ -25,6 +25,7 @@ from fastconv._methods import MOST_TERMS, rounded
 from fastconv._native._core import short_filter
 from fastconv._plan import Call, Operand, lowered_by
 from fastconv._problem import SMALL_SIZE, Boundary, Lines, Problem, Spec
+from fastconv._threads import get_num_threads
 
 __all__ = [
     "convolve",
@@ -580,7 +581,7 @@ def correlate(
     >>> fastconv.ndimage.correlate([1, 2, 3, 4], [1, 0, 2])
     array([ 5,  7, 10, 11])
     """
-    short = short_filter(input, weights, output, mode, cval, origin, axes, False)
+    short = short_filter(input, weights, output, mode, cval, origin, axes, False, get_num_threads)
     if short is not None:
         return short
     return _correlate_dense(input, weights, output, mode, cval, origin, axes, convolution=False)
@@ -650,7 +651,7 @@ def convolve(
     >>> fastconv.ndimage.convolve([1, 2, 3, 4], [1, 0, 2])
     array([ 4,  5,  8, 10])
     """
-    short = short_filter(input, weights, output, mode, cval, origin, axes, True)
+    short = short_filter(input, weights, output, mode, cval, origin, axes, True, get_num_threads)
     if short is not None:
         return short
     return _correlate_dense(input, weights, output, mode, cval, origin, axes, convolution=True)

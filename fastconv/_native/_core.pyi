@@ -1,4 +1,4 @@
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -53,6 +53,7 @@ def short_filter(
     origin: object,
     axes: object,
     convolution: bool,
+    threads: Callable[[], int],
 ) -> np.ndarray | None: ...
 def line_fft_lanes(dtype: np.dtype[Any]) -> int: ...
 def line_fft_spectrum(w: np.ndarray, points: int) -> np.ndarray: ...

@@ -64,6 +64,7 @@ cdef extern from "direct.hpp" namespace "fastconv" nogil:
     Status c_correlate "fastconv::correlate"(const Correlation& correlation, int threads)
 
 cdef extern from "small.hpp" namespace "fastconv" nogil:
+    bint finite_beyond_edges(const Correlation& correlation)
     bint correlate_small(const Correlation& correlation)
 
 cdef extern from "blocks.hpp" namespace "fastconv" nogil:
@@ -647,19 +648,26 @@ cdef inline bint keeps_type(cnp.ndarray x, object output) except -1:
     return cnp.PyArray_DescrCheck(output) and output is x.dtype
 
 
-def short_filter(input, weights, output, mode, cval, origin, axes, bint convolution):
-    """
-    Correlate or convolve a small array as scipy.ndimage does, or return None.
+# Kernels of fewer taps than this are always summed directly; multiply-adds that are worth a thread.
+cdef enum:
+    DIRECT_TAPS = 25
+    THREAD_MACS = 1 << 20
 
-    The fast road of small calls: plain contiguous float32 or float64 arrays of one dimensionality,
-    a new result of the input's dtype, no origin, and no fill but zero. Everything else, and every
-    error, is the long road's.
+
+def short_filter(input, weights, output, mode, cval, origin, axes, bint convolution, threads):
+    """
+    Correlate or convolve as scipy.ndimage does where there is nothing to choose, or return None.
+
+    The fast road of small calls and of small kernels: plain contiguous float32 or float64 arrays of
+    one dimensionality, a new result of the input's dtype, no origin, and no fill but zero.
+    `threads` is called for the number of threads where they pay. Everything else, and every error,
+    is the long road's.
     """
     cdef cnp.ndarray x, w, out
     cdef Correlation job
     cdef CorrelationAxis* axis
     cdef ptrdiff_t macs, taps = 1, stride
-    cdef int i, ndim, kind
+    cdef int i, ndim, kind, most
     cdef double[SHORT_TAPS] wide
     cdef float[SHORT_TAPS] narrow
     cdef bint solved
@@ -692,10 +700,8 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
         if axis.taps == 0 or axis.x_extent == 0 or taps > SHORT_TAPS:
             return None
         macs *= axis.x_extent
-        if macs > SHORT_MACS:
-            return None
     macs *= taps
-    if macs > SHORT_MACS:
+    if macs > SHORT_MACS and taps >= DIRECT_TAPS:
         return None
     job.type = element_type_of(x)
     job.axis_count = ndim
@@ -726,9 +732,13 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
         stride *= axis.taps
     if macs <= GIL_MACS:
         solved = correlate_small(job)
-    else:
+    elif macs <= SHORT_MACS:
         with nogil:
             solved = correlate_small(job)
+    else:
+        most = min(<ptrdiff_t>threads(), macs // THREAD_MACS + 1)
+        with nogil:
+            solved = finite_beyond_edges(job) and c_correlate(job, most) == Status.ok
     return out if solved else None
 
 

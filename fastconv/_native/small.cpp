@@ -161,11 +161,15 @@ bool correlate_image(const TileSet& set, const Correlation& c) {
 
 }  // namespace
 
+bool finite_beyond_edges(const Correlation& c) {
+  if (c.boundary != Boundary::zero || !is_floating(c.type)) return true;
+  const int parts = c.type == COMPLEX64 || c.type == COMPLEX128 ? 2 : 1;
+  return finite_taps(c, parts, c.w, 0);
+}
+
 bool correlate_small(const Correlation& c) {
   const TileSet* set = tile_set_of(c.type);
-  if (!set || set->scalar_bytes > 8) return false;
-  const bool meets_zeros = c.boundary == Boundary::zero && is_floating(c.type);
-  if (meets_zeros && !finite_taps(c, set->parts, c.w, 0)) return false;
+  if (!set || set->scalar_bytes > 8 || !finite_beyond_edges(c)) return false;
   const ptrdiff_t element = set->scalar_bytes * set->parts;
   const CorrelationAxis& last = c.axes[c.axis_count - 1];
   const ptrdiff_t columns = (last.out_extent + last.taps) * element + 4 * cache_line;

@@ -4,11 +4,14 @@
 
 namespace fastconv {
 
+// Whether no tap that is not finite meets the zeros beyond an edge: their product would not be
+// zero.
+bool finite_beyond_edges(const Correlation& correlation);
+
 // Correlates on the calling thread. Contiguous lines and images whose window fits a buffer are
 // gathered into it once, edges and all, and need no other set-up; what does not fit goes through
-// the general driver. Returns false where there is no kernel for the type or no memory, or where a
-// tap that is not finite meets the zeros beyond an edge (their product would not be zero); `out`
-// holds anything then.
+// the general driver. Returns false where there is no kernel for the type or no memory, or where
+// taps are not finite beyond the edges; `out` holds anything then.
 bool correlate_small(const Correlation& correlation);
 
 }  // namespace fastconv
