@@ -56,6 +56,17 @@ def _arithmetic(problem: Problem) -> float:
     return seconds * _cost.ORDERED_SLOWDOWN if _blocks.is_ordered(problem) else seconds
 
 
+def _pays_in_blocks(problem: Problem) -> bool:
+    """Whether edges are so great a part (in volumes) that whole blocks are staged with theirs."""
+    convolved = [a for a in problem.axes if problem.w[a] > 1]
+    return (
+        len(convolved) > 2
+        and problem.dtype in (np.float32, np.float64)
+        and not problem.varying
+        and _blocks.fits(problem, problem.axes)
+    )
+
+
 def build(problem: Problem) -> Runner:
     """Return the callable that solves problems of this shape."""
     return Runner(
@@ -63,6 +74,7 @@ def build(problem: Problem) -> Runner:
         _arithmetic(problem),
         problem.varying,
         problem.padded and problem.boundary is Boundary.ZERO,
+        _pays_in_blocks(problem),
         problem.fill_element,
     )
 
@@ -75,6 +87,7 @@ class Runner:
     seconds: float  # on one core
     varying: Shape
     meets_zeros: bool  # whether some window reaches the zeros beyond an edge
+    in_blocks: bool  # whether data of its own dtype goes through blocks, too
     fill: np.ndarray | None
 
     def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
@@ -107,7 +120,7 @@ class Runner:
     def _correlate(self, x: np.ndarray, w: np.ndarray, out: np.ndarray, threads: int) -> None:
         problem = self.problem
         ordered = _blocks.is_ordered(problem)
-        if ordered or x.dtype != problem.dtype or out.dtype != problem.dtype:
+        if ordered or self.in_blocks or x.dtype != problem.dtype or out.dtype != problem.dtype:
             kind = _core.PASS_ORDERED if ordered else _core.PASS_TILE
             kernel = np.require(w, problem.dtype, ["C", "A"])
             _blocks.run(problem, x, [(kind, _core.ALL_AXES, [kernel])], out, self.fill, threads)
