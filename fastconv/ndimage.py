@@ -12,19 +12,40 @@ from __future__ import annotations
 import math
 import numbers
 import operator
-import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
-from numpy.typing import ArrayLike, DTypeLike
+from numpy.typing import ArrayLike
 
-from fastconv._methods import MOST_TERMS, rounded
+from fastconv._filters import (
+    NO_SIGMA,
+    OPTIONS,
+    Output,
+    Pass,
+    as_numbers,
+    by_weights,
+    check_axes,
+    check_cval,
+    check_input,
+    check_mode,
+    check_plannable,
+    correlate_dense,
+    dense_kernel,
+    each,
+    lower_dense,
+    lower_passes,
+    lower_planned,
+    make_output,
+    result_dtype,
+    run_passes,
+    solve,
+)
+from fastconv._methods import MOST_TERMS
 from fastconv._native._core import short_filter
-from fastconv._plan import Call, Operand, lowered_by
-from fastconv._problem import SMALL_SIZE, Boundary, Lines, Problem, Spec
+from fastconv._plan import Call, lowered_by
+from fastconv._problem import SMALL_SIZE
 from fastconv._threads import get_num_threads
 
 __all__ = [
@@ -45,433 +66,6 @@ __all__ = [
     "uniform_filter1d",
 ]
 
-Output = np.ndarray | DTypeLike | None
-
-_BOUNDARIES = {
-    "reflect": Boundary.REFLECT,
-    "grid-mirror": Boundary.REFLECT,
-    "constant": Boundary.CONSTANT,
-    "grid-constant": Boundary.CONSTANT,
-    "nearest": Boundary.NEAREST,
-    "mirror": Boundary.MIRROR,
-    "wrap": Boundary.WRAP,
-    "grid-wrap": Boundary.WRAP,
-}
-# Sigmas up to this are none at all, as in SciPy.
-_NO_SIGMA = 1e-15
-# What gaussian_laplace hands on.
-_OPTIONS = {"truncate", "radius"}
-# Whole numbers up to these are exact.
-_EXACT: tuple[tuple[np.dtype[Any], float], ...] = (
-    (np.dtype(np.float32), 2.0**24),
-    (np.dtype(np.float64), 2.0**53),
-)
-
-
-# --- arguments ------------------------------------------------------------------------------------
-
-
-def _check_mode(mode: Any) -> Boundary:
-    if not isinstance(mode, str):
-        if isinstance(mode, Iterable):
-            raise RuntimeError(f"A sequence of modes is not supported: mode={mode!r}")
-    elif mode in _BOUNDARIES:
-        return _BOUNDARIES[mode]
-    known = ", ".join(map(repr, _BOUNDARIES))
-    raise RuntimeError(f"boundary mode not supported: mode={mode!r}; known are {known}")
-
-
-def _check_axes(axes: Any, ndim: int) -> tuple[int, ...]:
-    if axes is None:
-        return tuple(range(ndim))
-    if np.isscalar(axes):
-        numbers_ = [operator.index(axes)]  # type: ignore[arg-type]
-    elif isinstance(axes, Iterable):
-        numbers_ = [operator.index(a) for a in axes]
-    else:
-        raise ValueError(f"axes must be an integer, iterable of integers, or None, not {axes!r}")
-    for a in numbers_:
-        if not -ndim <= a < ndim:
-            raise ValueError(f"specified axis: {a} is out of range for an input of {ndim} axes")
-    positive = tuple(a % ndim for a in numbers_)
-    if len(set(positive)) != len(positive):
-        raise ValueError(f"axes must be unique: axes={axes!r}")
-    return positive
-
-
-def _each(value: Any, count: int, name: str) -> list[Any]:
-    """Return one value an axis."""
-    if isinstance(value, str) or not np.iterable(value):
-        return [value] * count
-    values = list(value)
-    if len(values) != count:
-        raise RuntimeError(
-            f"{name}: a sequence argument must have length equal to input rank, {count}; "
-            f"it has {len(values)}"
-        )
-    return values
-
-
-def _check_input(input: Any) -> Any:
-    array = _as_numbers(input)
-    _check_dtype(array.dtype, "input")
-    return array
-
-
-def _as_numbers(input: Any) -> Any:
-    array = input if isinstance(input, Spec) else np.asarray(input)
-    if array.dtype.kind in "USV":
-        raise TypeError(f"input must hold numbers, not {array.dtype}")
-    return array
-
-
-def _check_dtype(dtype: np.dtype[Any], name: str) -> None:
-    if dtype.kind not in "biufc" or dtype.char in "egG":
-        raise RuntimeError(f"data type not supported: {name} is {dtype}")
-
-
-def _result_dtype(output: Any, input: Any, complex_output: bool) -> np.dtype[Any]:
-    """Return the dtype of what is written, where `output` is no array."""
-    if output is None:
-        dtype = input.dtype.newbyteorder("=")
-        return np.promote_types(dtype, np.complex64) if complex_output else dtype
-    dtype = np.dtype(output)
-    if isinstance(output, str):
-        if complex_output and dtype.kind != "c":
-            raise RuntimeError(f"output must have complex dtype, not {dtype}")
-        if not issubclass(dtype.type, np.number):
-            raise RuntimeError(f"output must have numeric dtype, not {dtype}")
-    elif complex_output and dtype.kind != "c":
-        warnings.warn("promoting specified output dtype to complex", stacklevel=4)
-        dtype = np.promote_types(dtype, np.complex64)
-    return dtype
-
-
-def _make_output(output: Any, input: np.ndarray, complex_output: bool) -> np.ndarray:
-    """Return the array that `output` is or asks for."""
-    if output is None or isinstance(output, (type, np.dtype, str)):
-        return np.empty(input.shape, _result_dtype(output, input, complex_output))
-    array = np.asarray(output)
-    if array.shape != input.shape:
-        raise RuntimeError(f"output shape not correct: {array.shape}, input has {input.shape}")
-    if complex_output and array.dtype.kind != "c":
-        raise RuntimeError(f"output must have complex dtype, not {array.dtype}")
-    return array
-
-
-def _check_cval(cval: Any) -> float:
-    if isinstance(cval, (str, bytes, complex, np.complexfloating)):
-        raise TypeError(f"cval must be a real number where the input is real, not {cval!r}")
-    return float(cval)
-
-
-# --- lowering -------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Pass:
-    """A line of taps along one axis; `mean` where it is a mean of neighbours."""
-
-    axis: int
-    taps: np.ndarray
-    boundary: Boundary
-    origin: int = 0
-    mean: bool = False
-
-    @property
-    def offset(self) -> int:
-        return -(self.taps.size // 2) - self.origin
-
-
-def _compute_dtype(source: np.dtype[Any], result: np.dtype[Any]) -> np.dtype[Any]:
-    """Of the sums: float32 where both ends hold no more, else float64."""
-    narrow = source == np.float32 or (source.kind in "biu" and source.itemsize <= 2)
-    return np.dtype(np.float32 if narrow and result == np.float32 else np.float64)
-
-
-def _magnitude(dtype: np.dtype[Any]) -> float:
-    if dtype.kind == "b":
-        return 255.0  # between passes it is the byte of a sum
-    return float(max(abs(np.iinfo(dtype).min), np.iinfo(dtype).max))
-
-
-def _exact_dtype(
-    source: np.dtype[Any],
-    result: np.dtype[Any],
-    kernels: Sequence[np.ndarray],
-    cval: float,
-) -> np.dtype[Any] | None:
-    """Return the narrowest dtype whose sums are exact in every pass, or None."""
-    if source.kind == "f" or not all(np.array_equal(k, np.rint(k)) for k in kernels):
-        return None
-    if not cval.is_integer():
-        return None
-    most, reach = _magnitude(source), 0.0
-    negative = source.kind == "i" or cval < 0 or any((k < 0).any() for k in kernels)
-    for kernel in kernels:
-        sums = float(np.abs(kernel).sum()) * max(most, abs(cval))
-        reach = max(reach, sums)
-        wraps = sums > _magnitude(result) or (negative and result.kind != "i")
-        most = _magnitude(result) if wraps else sums
-    for dtype, limit in _EXACT:
-        if reach < limit:
-            return dtype
-    return None
-
-
-def _rules(
-    source: np.dtype[Any],
-    result: np.dtype[Any],
-    kernels: Sequence[np.ndarray],
-    cval: float,
-    small: bool = False,
-) -> dict[str, Any]:
-    """Return the problem's dtype, and what its sums are cut or rounded to."""
-    if result.kind == "f":
-        if small:
-            return {"dtype": np.dtype(np.float64), "cut": result.newbyteorder("=")}
-        return {"dtype": _compute_dtype(source, result)}
-    exact = _exact_dtype(source, result, kernels, cval)
-    return {
-        "dtype": exact or np.dtype(np.float64),
-        "cut": result.newbyteorder("="),
-        "exact": exact is not None,
-    }
-
-
-def _fixed(boundary: Boundary, cval: float, kernels: Iterable[np.ndarray]) -> dict[str, Any]:
-    """Return the boundary and its fill; zeros are none, unless a tap is not finite."""
-    if boundary is not Boundary.CONSTANT:
-        return {"boundary": boundary}
-    if cval == 0 and all(np.isfinite(k).all() for k in kernels):
-        return {"boundary": Boundary.ZERO}
-    return {"boundary": boundary, "fill": cval}
-
-
-def _lower_dense(
-    input: Any,
-    w: np.ndarray,
-    offset: Sequence[int],
-    boundary: Boundary,
-    cval: float,
-    result: np.dtype[Any],
-    sparse: bool,
-) -> Call:
-    """Lower a kernel over all axes, of float64 and with an axis for each of the input's."""
-    _check_dtype(result, "output")
-    rules = _rules(input.dtype, result, [w], cval)
-    problem = Problem(
-        x=input.shape,
-        w=w.shape,
-        out=input.shape,
-        axes=tuple(a for a in range(w.ndim) if w.shape[a] > 1) or tuple(range(w.ndim)),
-        offset=tuple(offset),
-        sparse=sparse,
-        **rules,
-        **_fixed(boundary, cval, [w]),
-    )
-    return Call((input, w), problem, Operand(0), Operand(1), result)
-
-
-def _lower_passes(
-    input: Any, terms: Sequence[Sequence[_Pass]], cval: float, result: np.dtype[Any]
-) -> Call:
-    """Lower passes along different axes with one boundary; terms pass along the same axes."""
-    _check_dtype(result, "output")
-    first = terms[0]
-    one_line = len(terms) == len(first) == 1 and not first[0].mean
-    small = math.prod(input.shape) <= SMALL_SIZE
-    if one_line and result.kind == "f" and not small:
-        # One line is a plain problem, that every method may take.
-        only, ndim = first[0], len(input.shape)
-        shape = [-1 if a == only.axis else 1 for a in range(ndim)]
-        offset = [only.offset if a == only.axis else 0 for a in range(ndim)]
-        dtype = _compute_dtype(input.dtype, result)
-        w = rounded(only.taps, dtype).reshape(shape)
-        return _lower_dense(input, w, offset, only.boundary, cval, result, False)
-    axes = tuple(p.axis for p in first)
-    taps, offset = [1] * len(input.shape), [0] * len(input.shape)
-    for p in first:
-        taps[p.axis], offset[p.axis] = p.taps.size, p.offset
-    kernels = [p.taps for passes in terms for p in passes]
-    sums = [np.ones(p.taps.size) if p.mean else p.taps for p in first]
-    problem = Problem(
-        x=input.shape,
-        w=tuple(taps),
-        out=input.shape,
-        axes=tuple(sorted(axes)),
-        offset=tuple(offset),
-        lines=axes,
-        terms=len(terms),
-        box=all(p.mean for p in first),
-        **_rules(input.dtype, result, sums, cval, small),
-        **_fixed(first[0].boundary, cval, kernels),
-    )
-    lines = Lines(tuple(tuple(p.taps for p in t) for t in terms), axes, len(input.shape))
-    return Call((input, lines), problem, Operand(0), Operand(1), result)
-
-
-def _chain(passes: Sequence[_Pass]) -> list[list[_Pass]]:
-    """Split passes where the boundary changes: each part is one problem."""
-    parts: list[list[_Pass]] = []
-    for p in passes:
-        if parts and parts[-1][0].boundary is p.boundary and parts[-1][0].mean == p.mean:
-            parts[-1].append(p)
-        else:
-            parts.append([p])
-    return parts
-
-
-# --- solving --------------------------------------------------------------------------------------
-
-# Lowers one filter of a real input to a result of some dtype.
-_Lower = Callable[[Any, float, np.dtype[Any]], Call]
-
-
-def _solve(input: np.ndarray, output: np.ndarray, cval: Any, steps: Sequence[_Lower]) -> np.ndarray:
-    """Run filters one after the other, each on what the last one gave, into the output."""
-    if (input.dtype.kind == "c") != (output.dtype.kind == "c"):
-        kind = "complex" if input.dtype.kind == "c" else "real"
-        raise RuntimeError(f"output must have {kind} dtype, as the input, not {output.dtype}")
-    if not output.flags.writeable:
-        raise ValueError("output is read-only")
-    if input.dtype.kind == "c":
-        # Real filters: the parts are two images.
-        cval = complex(cval)
-        for part in ("real", "imag"):
-            _solve(getattr(input, part), getattr(output, part), getattr(cval, part), steps)
-        return output
-    cval = _check_cval(cval)
-    data = input
-    if input.size == 0:
-        return output
-    for number, lower in enumerate(steps):
-        call = lower(data, cval, output.dtype)
-        last = number == len(steps) - 1
-        if last and not np.may_share_memory(data, output):
-            data = call.solve(output)
-        else:
-            data = call.solve()
-    if data is not output:
-        output[...] = data
-    return output
-
-
-def _run_passes(input: np.ndarray, output: np.ndarray, passes: Sequence[_Pass], cval: Any) -> None:
-    def step(part: list[_Pass]) -> _Lower:
-        return lambda data, fill, result: _lower_passes(data, [part], fill, result)
-
-    if not passes:
-        output[...] = input
-        return
-    _solve(input, output, cval, [step(part) for part in _chain(passes)])
-
-
-def _lower_planned(input: Any, passes: Sequence[_Pass], cval: Any, output: Any) -> Call:
-    """Lower passes for `plan` and `explain`: they must be one problem."""
-    _check_plannable(input, output)
-    parts = _chain(passes)
-    if len(parts) != 1:
-        raise ValueError(f"{len(parts)} filters in a row, not one: there is nothing to plan")
-    return _lower_passes(
-        input, parts, _check_cval(cval), _result_dtype(output, input, complex_output=False)
-    )
-
-
-def _check_plannable(input: Any, output: Any) -> None:
-    if input.dtype.kind == "c":
-        raise TypeError("the parts of a complex input are filtered apart: plan for one of them")
-    if isinstance(output, np.ndarray):
-        raise TypeError("output must be a dtype in plan and explain; plans take out=")
-
-
-# --- any kernel -----------------------------------------------------------------------------------
-
-
-def _dense_kernel(
-    input: Any, weights: Any, origin: Any, axes: Any, *, convolution: bool
-) -> tuple[np.ndarray, list[int]]:
-    """Return the kernel as it correlates, with an axis for each of the input's, and its offset."""
-    ndim = len(input.shape)
-    chosen = _check_axes(axes, ndim)
-    w = np.asarray(weights, dtype=np.float64)
-    origins = [0] * ndim
-    if len(chosen) < ndim:
-        if w.ndim != len(chosen):
-            raise RuntimeError(f"weights.ndim ({w.ndim}) must match len(axes) ({len(chosen)})")
-        w = np.expand_dims(w, tuple(a for a in range(ndim) if a not in chosen))
-    for a, shift in zip(chosen, _each(origin, len(chosen), "origin"), strict=True):
-        origins[a] = operator.index(shift)
-    if w.ndim != ndim or 0 in w.shape:
-        kept = sum(n > 0 for n in w.shape)
-        raise RuntimeError(f"weights.ndim ({kept}) must match len(axes) ({len(chosen)})")
-    if convolution:
-        w = np.flip(w)
-        origins = [-o - (1 - n % 2) for o, n in zip(origins, w.shape, strict=True)]
-    for o, n in zip(origins, w.shape, strict=True):
-        if not -(n // 2) <= o <= (n - 1) // 2:
-            raise ValueError(
-                "Invalid origin; origin must satisfy -(weights.shape[k] // 2) <= origin[k] <= "
-                f"(weights.shape[k]-1) // 2; origin={origin!r}, weights.shape={w.shape}"
-            )
-    return w, [-(n // 2) - o for n, o in zip(w.shape, origins, strict=True)] or [0]
-
-
-def _correlate_dense(
-    input: Any,
-    weights: Any,
-    output: Any,
-    mode: Any,
-    cval: Any,
-    origin: Any,
-    axes: Any,
-    *,
-    convolution: bool,
-) -> np.ndarray:
-    input, weights = _check_input(input), np.asarray(weights)
-    complex_weights = weights.dtype.kind == "c"
-    if complex_weights and not convolution:
-        weights = weights.conj()
-
-    def filter_by(data: np.ndarray, real_weights: np.ndarray, target: Any, fill: Any) -> np.ndarray:
-        w, offset = _dense_kernel(data, real_weights, origin, axes, convolution=convolution)
-        target = _make_output(target, data, data.dtype.kind == "c")
-        boundary = _check_mode(mode)
-
-        def lower(x: Any, value: float, result: np.dtype[Any]) -> Call:
-            return _lower_dense(x, w.reshape(w.shape or 1), offset, boundary, value, result, True)
-
-        # An array without axes is one of a single element.
-        x, y = (a if a.ndim else a.reshape(1) for a in (data, target))
-        _solve(x, y, fill, [lower])
-        return target
-
-    if complex_weights:
-        return _by_weights(filter_by, input, weights, output, cval)
-    return filter_by(input, weights, output, cval)
-
-
-def _by_weights(
-    filter_by: Callable[..., np.ndarray],
-    input: np.ndarray,
-    weights: np.ndarray,
-    output: Any,
-    cval: Any,
-) -> np.ndarray:
-    """Filter by complex weights: by their parts, whose results are added."""
-    output = _make_output(output, input, complex_output=True)
-    if input.dtype.kind != "c":
-        if isinstance(cval, (complex, np.complexfloating)):
-            raise ValueError(f"Cannot provide a complex-valued cval when the input is real: {cval}")
-        parts = [filter_by(input, w, output.real.dtype, cval) for w in (weights.real, weights.imag)]
-        output.real, output.imag = parts
-        return output
-    of_real = filter_by(input, weights.real, output.dtype, cval)
-    of_imag = filter_by(input, weights.imag, output.dtype, cval)
-    output.real = of_real.real - of_imag.imag
-    output.imag = of_real.imag + of_imag.real
-    return output
-
 
 def _lower_dense_planned(
     input: Any,
@@ -484,11 +78,11 @@ def _lower_dense_planned(
     *,
     convolution: bool,
 ) -> Call:
-    input = _check_input(input)
-    _check_plannable(input, output)
-    w, offset = _dense_kernel(input, weights, origin, axes, convolution=convolution)
-    result = _result_dtype(output, input, complex_output=False)
-    return _lower_dense(input, w, offset, _check_mode(mode), _check_cval(cval), result, True)
+    input = check_input(input)
+    check_plannable(input, output)
+    w, offset = dense_kernel(input, weights, origin, axes, convolution=convolution)
+    result = result_dtype(output, input, complex_output=False)
+    return lower_dense(input, w, offset, check_mode(mode), check_cval(cval), result, True)
 
 
 def _lower_correlate(
@@ -584,7 +178,7 @@ def correlate(
     short = short_filter(input, weights, output, mode, cval, origin, axes, False, get_num_threads)
     if short is not None:
         return short
-    return _correlate_dense(input, weights, output, mode, cval, origin, axes, convolution=False)
+    return correlate_dense(input, weights, output, mode, cval, origin, axes, convolution=False)
 
 
 @lowered_by(_lower_convolve)
@@ -654,13 +248,13 @@ def convolve(
     short = short_filter(input, weights, output, mode, cval, origin, axes, True, get_num_threads)
     if short is not None:
         return short
-    return _correlate_dense(input, weights, output, mode, cval, origin, axes, convolution=True)
+    return correlate_dense(input, weights, output, mode, cval, origin, axes, convolution=True)
 
 
 # --- lines ----------------------------------------------------------------------------------------
 
 
-def _line_pass(input: Any, weights: np.ndarray, axis: Any, mode: Any, origin: Any) -> _Pass:
+def _line_pass(input: Any, weights: np.ndarray, axis: Any, mode: Any, origin: Any) -> Pass:
     """Return a pass of real weights, checked."""
     w = np.asarray(weights, dtype=np.float64)
     if w.ndim != 1 or w.size < 1:
@@ -672,7 +266,7 @@ def _line_pass(input: Any, weights: np.ndarray, axis: Any, mode: Any, origin: An
             "Invalid origin; origin must satisfy -(len(weights) // 2) <= origin <= "
             f"(len(weights)-1) // 2; origin={origin}, len(weights)={w.size}"
         )
-    return _Pass(axis, w, _check_mode(mode), origin)
+    return Pass(axis, w, check_mode(mode), origin)
 
 
 def _flipped(weights: Any, origin: Any) -> tuple[np.ndarray, Any]:
@@ -685,13 +279,13 @@ def _correlate_line(
     input: Any, weights: np.ndarray, axis: Any, output: Any, mode: Any, cval: Any, origin: Any
 ) -> np.ndarray:
     def filter_by(data: np.ndarray, real_weights: np.ndarray, target: Any, fill: Any) -> np.ndarray:
-        target = _make_output(target, data, data.dtype.kind == "c")
+        target = make_output(target, data, data.dtype.kind == "c")
         only = _line_pass(data, real_weights, axis, mode, origin)
-        _run_passes(data, target, [only], fill)
+        run_passes(data, target, [only], fill)
         return target
 
     if weights.dtype.kind == "c":
-        return _by_weights(filter_by, input, weights, output, cval)
+        return by_weights(filter_by, input, weights, output, cval)
     return filter_by(input, weights, output, cval)
 
 
@@ -704,8 +298,8 @@ def _lower_correlate1d(
     cval: Any = 0.0,
     origin: Any = 0,
 ) -> Call:
-    input = _check_input(input)
-    return _lower_planned(input, [_line_pass(input, weights, axis, mode, origin)], cval, output)
+    input = check_input(input)
+    return lower_planned(input, [_line_pass(input, weights, axis, mode, origin)], cval, output)
 
 
 def _lower_convolve1d(
@@ -780,7 +374,7 @@ def correlate1d(
     w = np.asarray(weights)
     if w.dtype.kind == "c":
         w = w.conj()
-    return _correlate_line(_check_input(input), w, axis, output, mode, cval, origin)
+    return _correlate_line(check_input(input), w, axis, output, mode, cval, origin)
 
 
 @lowered_by(_lower_convolve1d)
@@ -840,7 +434,7 @@ def convolve1d(
     array([14, 24,  4, 13, 12, 36, 27,  0])
     """
     w, origin = _flipped(weights, origin)
-    return _correlate_line(_check_input(input), w, axis, output, mode, cval, origin)
+    return _correlate_line(check_input(input), w, axis, output, mode, cval, origin)
 
 
 # --- Gaussians ------------------------------------------------------------------------------------
@@ -870,27 +464,27 @@ def _gaussian_taps(sigma: float, order: int, radius: int) -> np.ndarray:
 
 def _gaussian_pass(
     axis: int, sigma: Any, order: Any, mode: Any, truncate: float, radius: Any
-) -> _Pass:
+) -> Pass:
     reach = int(truncate * float(sigma) + 0.5) if radius is None else radius
     if not isinstance(reach, numbers.Integral) or reach < 0:
         raise ValueError(f"Radius must be a nonnegative integer, not {reach!r}")
-    return _Pass(axis, _gaussian_taps(sigma, order, int(reach)), _check_mode(mode))
+    return Pass(axis, _gaussian_taps(sigma, order, int(reach)), check_mode(mode))
 
 
 def _gaussian_passes(
     input: Any, sigma: Any, order: Any, mode: Any, truncate: float, radius: Any, axes: Any
-) -> list[_Pass]:
-    chosen = _check_axes(axes, len(input.shape))
+) -> list[Pass]:
+    chosen = check_axes(axes, len(input.shape))
     count = len(chosen)
     given = zip(
         chosen,
-        _each(sigma, count, "sigma"),
-        _each(order, count, "order"),
-        _each(mode, count, "mode"),
-        _each(radius, count, "radius"),
+        each(sigma, count, "sigma"),
+        each(order, count, "order"),
+        each(mode, count, "mode"),
+        each(radius, count, "radius"),
         strict=True,
     )
-    return [_gaussian_pass(a, s, o, m, truncate, r) for a, s, o, m, r in given if s > _NO_SIGMA]
+    return [_gaussian_pass(a, s, o, m, truncate, r) for a, s, o, m, r in given if s > NO_SIGMA]
 
 
 def _lower_gaussian_filter1d(
@@ -905,10 +499,10 @@ def _lower_gaussian_filter1d(
     *,
     radius: Any = None,
 ) -> Call:
-    input = _check_input(input)
+    input = check_input(input)
     axis = normalize_axis_index(axis, len(input.shape))
     only = _gaussian_pass(axis, sigma, order, mode, truncate, radius)
-    return _lower_planned(input, [only], cval, output)
+    return lower_planned(input, [only], cval, output)
 
 
 def _lower_gaussian_filter(
@@ -923,9 +517,9 @@ def _lower_gaussian_filter(
     radius: Any = None,
     axes: Any = None,
 ) -> Call:
-    input = _check_input(input)
+    input = check_input(input)
     passes = _gaussian_passes(input, sigma, order, mode, truncate, radius, axes)
-    return _lower_planned(input, passes, cval, output)
+    return lower_planned(input, passes, cval, output)
 
 
 @lowered_by(_lower_gaussian_filter1d)
@@ -991,7 +585,7 @@ def gaussian_filter1d(
     >>> fastconv.ndimage.gaussian_filter1d([1.0, 2.0, 3.0, 4.0, 5.0], 1).round(3)
     array([1.427, 2.068, 3.   , 3.932, 4.573])
     """
-    array = _check_input(input)
+    array = check_input(input)
     only = _gaussian_pass(-1, sigma, order, mode, truncate, radius)
     return _correlate_line(array, only.taps, axis, output, mode, cval, 0)
 
@@ -1069,34 +663,34 @@ def gaussian_filter(
            [29, 31, 33, 34, 36],
            [35, 37, 39, 40, 42]])
     """
-    array = _check_input(input)
-    result = _make_output(output, array, complex_output=False)
+    array = check_input(input)
+    result = make_output(output, array, complex_output=False)
     passes = _gaussian_passes(array, sigma, order, mode, truncate, radius, axes)
-    _run_passes(array, result, passes, cval)
+    run_passes(array, result, passes, cval)
     return result
 
 
 # --- means ----------------------------------------------------------------------------------------
 
 
-def _mean_pass(input: Any, size: Any, axis: Any, mode: Any, origin: Any) -> _Pass:
+def _mean_pass(input: Any, size: Any, axis: Any, mode: Any, origin: Any) -> Pass:
     axis = normalize_axis_index(axis, len(input.shape))
     if size < 1:
         raise RuntimeError(f"incorrect filter size: {size}")
     size, origin = operator.index(size), operator.index(origin)
     if not 0 <= size // 2 + origin < size:
         raise ValueError(f"invalid origin: {origin} for size {size}")
-    return _Pass(axis, np.full(size, 1 / size), _check_mode(mode), origin, mean=True)
+    return Pass(axis, np.full(size, 1 / size), check_mode(mode), origin, mean=True)
 
 
-def _mean_passes(input: Any, size: Any, mode: Any, origin: Any, axes: Any) -> list[_Pass]:
-    chosen = _check_axes(axes, len(input.shape))
+def _mean_passes(input: Any, size: Any, mode: Any, origin: Any, axes: Any) -> list[Pass]:
+    chosen = check_axes(axes, len(input.shape))
     count = len(chosen)
     given = zip(
         chosen,
-        _each(size, count, "size"),
-        _each(mode, count, "mode"),
-        _each(origin, count, "origin"),
+        each(size, count, "size"),
+        each(mode, count, "mode"),
+        each(origin, count, "origin"),
         strict=True,
     )
     return [_mean_pass(input, int(n), a, m, o) for a, n, m, o in given if n > 1]
@@ -1111,8 +705,8 @@ def _lower_uniform_filter1d(
     cval: Any = 0.0,
     origin: Any = 0,
 ) -> Call:
-    input = _check_input(input)
-    return _lower_planned(input, [_mean_pass(input, size, axis, mode, origin)], cval, output)
+    input = check_input(input)
+    return lower_planned(input, [_mean_pass(input, size, axis, mode, origin)], cval, output)
 
 
 def _lower_uniform_filter(
@@ -1125,8 +719,8 @@ def _lower_uniform_filter(
     *,
     axes: Any = None,
 ) -> Call:
-    input = _check_input(input)
-    return _lower_planned(input, _mean_passes(input, size, mode, origin, axes), cval, output)
+    input = check_input(input)
+    return lower_planned(input, _mean_passes(input, size, mode, origin, axes), cval, output)
 
 
 @lowered_by(_lower_uniform_filter1d)
@@ -1191,10 +785,10 @@ def uniform_filter1d(
     >>> fastconv.ndimage.uniform_filter1d([2, 8, 0, 4, 1, 9, 9, 0], size=3)
     array([4, 3, 4, 1, 4, 6, 6, 3])
     """
-    array = _check_input(input)
+    array = check_input(input)
     only = _mean_pass(array, size, axis, mode, origin)
-    result = _make_output(output, array, array.dtype.kind == "c")
-    _run_passes(array, result, [only], cval)
+    result = make_output(output, array, array.dtype.kind == "c")
+    run_passes(array, result, [only], cval)
     return result
 
 
@@ -1264,9 +858,9 @@ def uniform_filter(
            [0.33, 0.33, 0.33],
            [0.11, 0.33, 0.56]])
     """
-    array = _check_input(input)
-    result = _make_output(output, array, array.dtype.kind == "c")
-    _run_passes(array, result, _mean_passes(array, size, mode, origin, axes), cval)
+    array = check_input(input)
+    result = make_output(output, array, array.dtype.kind == "c")
+    run_passes(array, result, _mean_passes(array, size, mode, origin, axes), cval)
     return result
 
 
@@ -1278,40 +872,40 @@ _SOBEL = np.array([1.0, 2.0, 1.0])
 _PREWITT = np.array([1.0, 1.0, 1.0])
 
 
-def _difference_passes(input: Any, axis: Any, mode: Any, smoother: np.ndarray) -> list[_Pass]:
+def _difference_passes(input: Any, axis: Any, mode: Any, smoother: np.ndarray) -> list[Pass]:
     """Differences along one axis, then sums along the others."""
     ndim = len(input.shape)
     axis = normalize_axis_index(axis, ndim)
-    boundaries = [_check_mode(m) for m in _each(mode, ndim, "mode")]
+    boundaries = [check_mode(m) for m in each(mode, ndim, "mode")]
     others = [a for a in range(ndim) if a != axis]
     return [
-        _Pass(axis, _DIFFERENCE, boundaries[axis]),
-        *(_Pass(a, smoother, boundaries[a]) for a in others),
+        Pass(axis, _DIFFERENCE, boundaries[axis]),
+        *(Pass(a, smoother, boundaries[a]) for a in others),
     ]
 
 
 def _difference_filter(
     input: Any, axis: Any, output: Any, mode: Any, cval: Any, smoother: np.ndarray
 ) -> np.ndarray:
-    array = _check_input(input)
+    array = check_input(input)
     passes = _difference_passes(array, axis, mode, smoother)
-    result = _make_output(output, array, complex_output=False)
-    _run_passes(array, result, passes, cval)
+    result = make_output(output, array, complex_output=False)
+    run_passes(array, result, passes, cval)
     return result
 
 
 def _lower_prewitt(
     input: Any, axis: Any = -1, output: Any = None, mode: Any = "reflect", cval: Any = 0.0
 ) -> Call:
-    input = _check_input(input)
-    return _lower_planned(input, _difference_passes(input, axis, mode, _PREWITT), cval, output)
+    input = check_input(input)
+    return lower_planned(input, _difference_passes(input, axis, mode, _PREWITT), cval, output)
 
 
 def _lower_sobel(
     input: Any, axis: Any = -1, output: Any = None, mode: Any = "reflect", cval: Any = 0.0
 ) -> Call:
-    input = _check_input(input)
-    return _lower_planned(input, _difference_passes(input, axis, mode, _SOBEL), cval, output)
+    input = check_input(input)
+    return lower_planned(input, _difference_passes(input, axis, mode, _SOBEL), cval, output)
 
 
 @lowered_by(_lower_prewitt)
@@ -1434,21 +1028,21 @@ def _filter_generic(
     square: bool,
 ) -> np.ndarray:
     """Sum a derivative along each axis, or its square; the root of that is the caller's."""
-    array = _as_numbers(input)
-    result = _make_output(output, array, complex_output=False)
+    array = as_numbers(input)
+    result = make_output(output, array, complex_output=False)
     if result is not output:
         result[...] = 0  # the callback may read it
-    chosen = _check_axes(axes, array.ndim)
+    chosen = check_axes(axes, array.ndim)
     if not chosen:
         result[...] = array
         return result
     extra_keywords = {} if extra_keywords is None else extra_keywords
-    modes = _each(mode, len(chosen), "mode")
+    modes = each(mode, len(chosen), "mode")
     # Each derivative is of the input, which the result may overwrite.
     source = array.copy() if np.may_share_memory(array, result) and len(chosen) > 1 else array
-    for number, (axis, each) in enumerate(zip(chosen, modes, strict=True)):
+    for number, (axis, rule) in enumerate(zip(chosen, modes, strict=True)):
         target = result if number == 0 else result.dtype
-        term = derivative(source, axis, target, each, cval, *extra_arguments, **extra_keywords)
+        term = derivative(source, axis, target, rule, cval, *extra_arguments, **extra_keywords)
         if number == 0:
             term = result
         if square:
@@ -1602,7 +1196,7 @@ def generic_gradient_magnitude(
     result = _filter_generic(
         input, derivative, output, mode, cval, extra_arguments, extra_keywords, axes, True
     )
-    if _check_axes(axes, result.ndim):
+    if check_axes(axes, result.ndim):
         np.sqrt(result, result, casting="unsafe")
     return result
 
@@ -1620,7 +1214,7 @@ def _cross(input: Any, axes: tuple[int, ...]) -> np.ndarray:
 def _is_one_sum(source: np.dtype[Any], result: np.dtype[Any], cval: Any) -> bool:
     """Whether cutting a sum of whole terms is what cutting and wrapping each of them gives."""
     return result.kind == "f" or (
-        result.kind in "iu" and source.kind in "biu" and _check_cval(cval).is_integer()
+        result.kind in "iu" and source.kind in "biu" and check_cval(cval).is_integer()
     )
 
 
@@ -1632,16 +1226,16 @@ def _lower_laplace(
     *,
     axes: Any = None,
 ) -> Call:
-    input = _check_input(input)
-    _check_plannable(input, output)
-    chosen = _check_axes(axes, len(input.shape))
-    result = _result_dtype(output, input, complex_output=False)
-    boundaries = {_check_mode(m) for m in _each(mode, len(chosen), "mode")}
+    input = check_input(input)
+    check_plannable(input, output)
+    chosen = check_axes(axes, len(input.shape))
+    result = result_dtype(output, input, complex_output=False)
+    boundaries = {check_mode(m) for m in each(mode, len(chosen), "mode")}
     if len(boundaries) != 1 or not _is_one_sum(input.dtype, result, cval):
         raise ValueError("a filter an axis, not one: there is nothing to plan")
     w = _cross(input, chosen)
     offset = [-(n // 2) for n in w.shape]
-    return _lower_dense(input, w, offset, boundaries.pop(), _check_cval(cval), result, True)
+    return lower_dense(input, w, offset, boundaries.pop(), check_cval(cval), result, True)
 
 
 @lowered_by(_lower_laplace)
@@ -1697,11 +1291,11 @@ def laplace(
            [ 2., -4.,  2.],
            [ 0.,  2., -2.]])
     """
-    array = _check_input(input)
-    result = _make_output(output, array, complex_output=False)
-    chosen = _check_axes(axes, array.ndim)
-    modes = _each(mode, len(chosen), "mode")
-    boundaries = {_check_mode(m) for m in modes}
+    array = check_input(input)
+    result = make_output(output, array, complex_output=False)
+    chosen = check_axes(axes, array.ndim)
+    modes = each(mode, len(chosen), "mode")
+    boundaries = {check_mode(m) for m in modes}
     if len(boundaries) != 1 or not _is_one_sum(array.dtype, result.dtype, cval):
 
         def derivative2(data: Any, axis: int, target: Any, rule: str, fill: Any) -> np.ndarray:
@@ -1712,14 +1306,14 @@ def laplace(
     offset = [-(n // 2) for n in w.shape]
 
     def lower(data: Any, fill: float, dtype: np.dtype[Any]) -> Call:
-        return _lower_dense(data, w, offset, boundary, fill, dtype, True)
+        return lower_dense(data, w, offset, boundary, fill, dtype, True)
 
-    return _solve(array, result, cval, [lower])
+    return solve(array, result, cval, [lower])
 
 
 def _laplace_terms(
     input: Any, sigma: Any, mode: Any, truncate: float, radius: Any, axes: tuple[int, ...]
-) -> list[list[_Pass]]:
+) -> list[list[Pass]]:
     """Return the passes of each axis' second derivative of a Gaussian."""
     return [
         _gaussian_passes(input, sigma, [2 * (a == b) for b in axes], mode, truncate, radius, axes)
@@ -1737,25 +1331,25 @@ def _lower_gaussian_laplace(
     axes: Any = None,
     **kwargs: Any,
 ) -> Call:
-    input = _check_input(input)
-    _check_plannable(input, output)
-    terms = _one_gaussian_laplace(input, sigma, mode, kwargs, _check_axes(axes, len(input.shape)))
-    result = _result_dtype(output, input, complex_output=False)
+    input = check_input(input)
+    check_plannable(input, output)
+    terms = _one_gaussian_laplace(input, sigma, mode, kwargs, check_axes(axes, len(input.shape)))
+    result = result_dtype(output, input, complex_output=False)
     if terms is None or result.kind != "f":
         raise ValueError("a filter an axis, not one: there is nothing to plan")
-    return _lower_passes(input, terms, _check_cval(cval), result)
+    return lower_passes(input, terms, check_cval(cval), result)
 
 
 def _one_gaussian_laplace(
     input: Any, sigma: Any, mode: Any, options: dict[str, Any], axes: tuple[int, ...]
-) -> list[list[_Pass]] | None:
+) -> list[list[Pass]] | None:
     """Return the terms where they pass along the same axes with one boundary, else None."""
-    sigmas = _each(sigma, len(axes), "sigma")
+    sigmas = each(sigma, len(axes), "sigma")
     if not 1 < len(axes) <= MOST_TERMS or math.prod(input.shape) <= SMALL_SIZE:
         return None
-    if len(set(_each(mode, len(axes), "mode"))) != 1 or set(options) - _OPTIONS:
+    if len(set(each(mode, len(axes), "mode"))) != 1 or set(options) - OPTIONS:
         return None
-    if any(not s > _NO_SIGMA for s in sigmas):
+    if any(not s > NO_SIGMA for s in sigmas):
         return None
     return _laplace_terms(
         input, sigmas, mode, options.get("truncate", 4.0), options.get("radius"), axes
@@ -1822,19 +1416,19 @@ def gaussian_laplace(
            [ 0.037, -0.073,  0.037],
            [ 0.348,  0.037, -0.385]])
     """
-    array = _check_input(input)
-    result = _make_output(output, array, complex_output=False)
-    chosen = _check_axes(axes, array.ndim)
+    array = check_input(input)
+    result = make_output(output, array, complex_output=False)
+    chosen = check_axes(axes, array.ndim)
     if result.dtype.kind == "f" and array.dtype.kind != "c":
         terms = _one_gaussian_laplace(array, sigma, mode, kwargs, chosen)
         if terms is not None:
 
             def lower(data: Any, fill: float, dtype: np.dtype[Any]) -> Call:
-                return _lower_passes(data, terms, fill, dtype)
+                return lower_passes(data, terms, fill, dtype)
 
-            return _solve(array, result, cval, [lower])
+            return solve(array, result, cval, [lower])
     sigmas = [0] * array.ndim
-    for axis, one in zip(chosen, _each(sigma, len(chosen), "sigma"), strict=True):
+    for axis, one in zip(chosen, each(sigma, len(chosen), "sigma"), strict=True):
         sigmas[axis] = one
 
     def derivative2(

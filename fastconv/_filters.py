@@ -1,0 +1,455 @@
+"""
+What scipy.ndimage's filters share: their arguments checked, lowered and solved.
+
+A filter is a kernel over all axes, or passes along one axis after the other. Both lower to one
+Problem; passes with different boundaries are problems in a row.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import warnings
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import DTypeLike
+
+from fastconv._methods import rounded
+from fastconv._plan import Call, Operand
+from fastconv._problem import SMALL_SIZE, Boundary, Lines, Problem, Spec
+
+Output = np.ndarray | DTypeLike | None
+
+_BOUNDARIES = {
+    "reflect": Boundary.REFLECT,
+    "grid-mirror": Boundary.REFLECT,
+    "constant": Boundary.CONSTANT,
+    "grid-constant": Boundary.CONSTANT,
+    "nearest": Boundary.NEAREST,
+    "mirror": Boundary.MIRROR,
+    "wrap": Boundary.WRAP,
+    "grid-wrap": Boundary.WRAP,
+}
+# Sigmas up to this are none at all, as in SciPy.
+NO_SIGMA = 1e-15
+# What gaussian_laplace hands on.
+OPTIONS = {"truncate", "radius"}
+# Whole numbers up to these are exact.
+_EXACT: tuple[tuple[np.dtype[Any], float], ...] = (
+    (np.dtype(np.float32), 2.0**24),
+    (np.dtype(np.float64), 2.0**53),
+)
+
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+def check_mode(mode: Any) -> Boundary:
+    """Return the boundary that a mode names."""
+    if not isinstance(mode, str):
+        if isinstance(mode, Iterable):
+            raise RuntimeError(f"A sequence of modes is not supported: mode={mode!r}")
+    elif mode in _BOUNDARIES:
+        return _BOUNDARIES[mode]
+    known = ", ".join(map(repr, _BOUNDARIES))
+    raise RuntimeError(f"boundary mode not supported: mode={mode!r}; known are {known}")
+
+
+def check_axes(axes: Any, ndim: int) -> tuple[int, ...]:
+    """Return the axes, positive and in their order; all by default."""
+    if axes is None:
+        return tuple(range(ndim))
+    if np.isscalar(axes):
+        numbers_ = [operator.index(axes)]  # type: ignore[arg-type]
+    elif isinstance(axes, Iterable):
+        numbers_ = [operator.index(a) for a in axes]
+    else:
+        raise ValueError(f"axes must be an integer, iterable of integers, or None, not {axes!r}")
+    for a in numbers_:
+        if not -ndim <= a < ndim:
+            raise ValueError(f"specified axis: {a} is out of range for an input of {ndim} axes")
+    positive = tuple(a % ndim for a in numbers_)
+    if len(set(positive)) != len(positive):
+        raise ValueError(f"axes must be unique: axes={axes!r}")
+    return positive
+
+
+def each(value: Any, count: int, name: str) -> list[Any]:
+    """Return one value an axis."""
+    if isinstance(value, str) or not np.iterable(value):
+        return [value] * count
+    values = list(value)
+    if len(values) != count:
+        raise RuntimeError(
+            f"{name}: a sequence argument must have length equal to input rank, {count}; "
+            f"it has {len(values)}"
+        )
+    return values
+
+
+def check_input(input: Any) -> Any:
+    """Return the input as an array of a dtype that is supported, or the Spec that it is."""
+    array = as_numbers(input)
+    _check_dtype(array.dtype, "input")
+    return array
+
+
+def as_numbers(input: Any) -> Any:
+    """Return the input as an array of numbers, or the Spec that it is."""
+    array = input if isinstance(input, Spec) else np.asarray(input)
+    if array.dtype.kind in "USV":
+        raise TypeError(f"input must hold numbers, not {array.dtype}")
+    return array
+
+
+def _check_dtype(dtype: np.dtype[Any], name: str) -> None:
+    if dtype.kind not in "biufc" or dtype.char in "egG":
+        raise RuntimeError(f"data type not supported: {name} is {dtype}")
+
+
+def result_dtype(output: Any, input: Any, complex_output: bool) -> np.dtype[Any]:
+    """Return the dtype of what is written, where `output` is no array."""
+    if output is None:
+        dtype = input.dtype.newbyteorder("=")
+        return np.promote_types(dtype, np.complex64) if complex_output else dtype
+    dtype = np.dtype(output)
+    if isinstance(output, str):
+        if complex_output and dtype.kind != "c":
+            raise RuntimeError(f"output must have complex dtype, not {dtype}")
+        if not issubclass(dtype.type, np.number):
+            raise RuntimeError(f"output must have numeric dtype, not {dtype}")
+    elif complex_output and dtype.kind != "c":
+        warnings.warn("promoting specified output dtype to complex", stacklevel=4)
+        dtype = np.promote_types(dtype, np.complex64)
+    return dtype
+
+
+def make_output(output: Any, input: np.ndarray, complex_output: bool) -> np.ndarray:
+    """Return the array that `output` is or asks for."""
+    if output is None or isinstance(output, (type, np.dtype, str)):
+        return np.empty(input.shape, result_dtype(output, input, complex_output))
+    array = np.asarray(output)
+    if array.shape != input.shape:
+        raise RuntimeError(f"output shape not correct: {array.shape}, input has {input.shape}")
+    if complex_output and array.dtype.kind != "c":
+        raise RuntimeError(f"output must have complex dtype, not {array.dtype}")
+    return array
+
+
+def check_cval(cval: Any) -> float:
+    """Return the fill of a real input."""
+    if isinstance(cval, (str, bytes, complex, np.complexfloating)):
+        raise TypeError(f"cval must be a real number where the input is real, not {cval!r}")
+    return float(cval)
+
+
+# --- lowering -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pass:
+    """A line of taps along one axis; `mean` where it is a mean of neighbours."""
+
+    axis: int
+    taps: np.ndarray
+    boundary: Boundary
+    origin: int = 0
+    mean: bool = False
+
+    @property
+    def offset(self) -> int:
+        return -(self.taps.size // 2) - self.origin
+
+
+def _compute_dtype(source: np.dtype[Any], result: np.dtype[Any]) -> np.dtype[Any]:
+    """Of the sums: float32 where both ends hold no more, else float64."""
+    narrow = source == np.float32 or (source.kind in "biu" and source.itemsize <= 2)
+    return np.dtype(np.float32 if narrow and result == np.float32 else np.float64)
+
+
+def _magnitude(dtype: np.dtype[Any]) -> float:
+    if dtype.kind == "b":
+        return 255.0  # between passes it is the byte of a sum
+    return float(max(abs(np.iinfo(dtype).min), np.iinfo(dtype).max))
+
+
+def _exact_dtype(
+    source: np.dtype[Any],
+    result: np.dtype[Any],
+    kernels: Sequence[np.ndarray],
+    cval: float,
+) -> np.dtype[Any] | None:
+    """Return the narrowest dtype whose sums are exact in every pass, or None."""
+    if source.kind == "f" or not all(np.array_equal(k, np.rint(k)) for k in kernels):
+        return None
+    if not cval.is_integer():
+        return None
+    most, reach = _magnitude(source), 0.0
+    negative = source.kind == "i" or cval < 0 or any((k < 0).any() for k in kernels)
+    for kernel in kernels:
+        sums = float(np.abs(kernel).sum()) * max(most, abs(cval))
+        reach = max(reach, sums)
+        wraps = sums > _magnitude(result) or (negative and result.kind != "i")
+        most = _magnitude(result) if wraps else sums
+    for dtype, limit in _EXACT:
+        if reach < limit:
+            return dtype
+    return None
+
+
+def _rules(
+    source: np.dtype[Any],
+    result: np.dtype[Any],
+    kernels: Sequence[np.ndarray],
+    cval: float,
+    small: bool = False,
+) -> dict[str, Any]:
+    """Return the problem's dtype, and what its sums are cut or rounded to."""
+    if result.kind == "f":
+        if small:
+            return {"dtype": np.dtype(np.float64), "cut": result.newbyteorder("=")}
+        return {"dtype": _compute_dtype(source, result)}
+    exact = _exact_dtype(source, result, kernels, cval)
+    return {
+        "dtype": exact or np.dtype(np.float64),
+        "cut": result.newbyteorder("="),
+        "exact": exact is not None,
+    }
+
+
+def _fixed(boundary: Boundary, cval: float, kernels: Iterable[np.ndarray]) -> dict[str, Any]:
+    """Return the boundary and its fill; zeros are none, unless a tap is not finite."""
+    if boundary is not Boundary.CONSTANT:
+        return {"boundary": boundary}
+    if cval == 0 and all(np.isfinite(k).all() for k in kernels):
+        return {"boundary": Boundary.ZERO}
+    return {"boundary": boundary, "fill": cval}
+
+
+def lower_dense(
+    input: Any,
+    w: np.ndarray,
+    offset: Sequence[int],
+    boundary: Boundary,
+    cval: float,
+    result: np.dtype[Any],
+    sparse: bool,
+) -> Call:
+    """Lower a kernel over all axes, of float64 and with an axis for each of the input's."""
+    _check_dtype(result, "output")
+    rules = _rules(input.dtype, result, [w], cval)
+    problem = Problem(
+        x=input.shape,
+        w=w.shape,
+        out=input.shape,
+        axes=tuple(a for a in range(w.ndim) if w.shape[a] > 1) or tuple(range(w.ndim)),
+        offset=tuple(offset),
+        sparse=sparse,
+        **rules,
+        **_fixed(boundary, cval, [w]),
+    )
+    return Call((input, w), problem, Operand(0), Operand(1), result)
+
+
+def lower_passes(
+    input: Any, terms: Sequence[Sequence[Pass]], cval: float, result: np.dtype[Any]
+) -> Call:
+    """Lower passes along different axes with one boundary; terms pass along the same axes."""
+    _check_dtype(result, "output")
+    first = terms[0]
+    one_line = len(terms) == len(first) == 1 and not first[0].mean
+    small = math.prod(input.shape) <= SMALL_SIZE
+    if one_line and result.kind == "f" and not small:
+        # One line is a plain problem, that every method may take.
+        only, ndim = first[0], len(input.shape)
+        shape = [-1 if a == only.axis else 1 for a in range(ndim)]
+        offset = [only.offset if a == only.axis else 0 for a in range(ndim)]
+        dtype = _compute_dtype(input.dtype, result)
+        w = rounded(only.taps, dtype).reshape(shape)
+        return lower_dense(input, w, offset, only.boundary, cval, result, False)
+    axes = tuple(p.axis for p in first)
+    taps, offset = [1] * len(input.shape), [0] * len(input.shape)
+    for p in first:
+        taps[p.axis], offset[p.axis] = p.taps.size, p.offset
+    kernels = [p.taps for passes in terms for p in passes]
+    sums = [np.ones(p.taps.size) if p.mean else p.taps for p in first]
+    problem = Problem(
+        x=input.shape,
+        w=tuple(taps),
+        out=input.shape,
+        axes=tuple(sorted(axes)),
+        offset=tuple(offset),
+        lines=axes,
+        terms=len(terms),
+        box=all(p.mean for p in first),
+        **_rules(input.dtype, result, sums, cval, small),
+        **_fixed(first[0].boundary, cval, kernels),
+    )
+    lines = Lines(tuple(tuple(p.taps for p in t) for t in terms), axes, len(input.shape))
+    return Call((input, lines), problem, Operand(0), Operand(1), result)
+
+
+def _chain(passes: Sequence[Pass]) -> list[list[Pass]]:
+    """Split passes where the boundary changes: each part is one problem."""
+    parts: list[list[Pass]] = []
+    for p in passes:
+        if parts and parts[-1][0].boundary is p.boundary and parts[-1][0].mean == p.mean:
+            parts[-1].append(p)
+        else:
+            parts.append([p])
+    return parts
+
+
+# --- solving --------------------------------------------------------------------------------------
+
+# Lowers one filter of a real input to a result of some dtype.
+_Lower = Callable[[Any, float, np.dtype[Any]], Call]
+
+
+def solve(input: np.ndarray, output: np.ndarray, cval: Any, steps: Sequence[_Lower]) -> np.ndarray:
+    """Run filters one after the other, each on what the last one gave, into the output."""
+    if (input.dtype.kind == "c") != (output.dtype.kind == "c"):
+        kind = "complex" if input.dtype.kind == "c" else "real"
+        raise RuntimeError(f"output must have {kind} dtype, as the input, not {output.dtype}")
+    if not output.flags.writeable:
+        raise ValueError("output is read-only")
+    if input.dtype.kind == "c":
+        # Real filters: the parts are two images.
+        cval = complex(cval)
+        for part in ("real", "imag"):
+            solve(getattr(input, part), getattr(output, part), getattr(cval, part), steps)
+        return output
+    cval = check_cval(cval)
+    data = input
+    if input.size == 0:
+        return output
+    for number, lower in enumerate(steps):
+        call = lower(data, cval, output.dtype)
+        last = number == len(steps) - 1
+        if last and not np.may_share_memory(data, output):
+            data = call.solve(output)
+        else:
+            data = call.solve()
+    if data is not output:
+        output[...] = data
+    return output
+
+
+def run_passes(input: np.ndarray, output: np.ndarray, passes: Sequence[Pass], cval: Any) -> None:
+    def step(part: list[Pass]) -> _Lower:
+        return lambda data, fill, result: lower_passes(data, [part], fill, result)
+
+    if not passes:
+        output[...] = input
+        return
+    solve(input, output, cval, [step(part) for part in _chain(passes)])
+
+
+def lower_planned(input: Any, passes: Sequence[Pass], cval: Any, output: Any) -> Call:
+    """Lower passes for `plan` and `explain`: they must be one problem."""
+    check_plannable(input, output)
+    parts = _chain(passes)
+    if len(parts) != 1:
+        raise ValueError(f"{len(parts)} filters in a row, not one: there is nothing to plan")
+    return lower_passes(
+        input, parts, check_cval(cval), result_dtype(output, input, complex_output=False)
+    )
+
+
+def check_plannable(input: Any, output: Any) -> None:
+    """Refuse what is more than one problem, or no Spec of a result."""
+    if input.dtype.kind == "c":
+        raise TypeError("the parts of a complex input are filtered apart: plan for one of them")
+    if isinstance(output, np.ndarray):
+        raise TypeError("output must be a dtype in plan and explain; plans take out=")
+
+
+# --- any kernel -----------------------------------------------------------------------------------
+
+
+def dense_kernel(
+    input: Any, weights: Any, origin: Any, axes: Any, *, convolution: bool
+) -> tuple[np.ndarray, list[int]]:
+    """Return the kernel as it correlates, with an axis for each of the input's, and its offset."""
+    ndim = len(input.shape)
+    chosen = check_axes(axes, ndim)
+    w = np.asarray(weights, dtype=np.float64)
+    origins = [0] * ndim
+    if len(chosen) < ndim:
+        if w.ndim != len(chosen):
+            raise RuntimeError(f"weights.ndim ({w.ndim}) must match len(axes) ({len(chosen)})")
+        w = np.expand_dims(w, tuple(a for a in range(ndim) if a not in chosen))
+    for a, shift in zip(chosen, each(origin, len(chosen), "origin"), strict=True):
+        origins[a] = operator.index(shift)
+    if w.ndim != ndim or 0 in w.shape:
+        kept = sum(n > 0 for n in w.shape)
+        raise RuntimeError(f"weights.ndim ({kept}) must match len(axes) ({len(chosen)})")
+    if convolution:
+        w = np.flip(w)
+        origins = [-o - (1 - n % 2) for o, n in zip(origins, w.shape, strict=True)]
+    for o, n in zip(origins, w.shape, strict=True):
+        if not -(n // 2) <= o <= (n - 1) // 2:
+            raise ValueError(
+                "Invalid origin; origin must satisfy -(weights.shape[k] // 2) <= origin[k] <= "
+                f"(weights.shape[k]-1) // 2; origin={origin!r}, weights.shape={w.shape}"
+            )
+    return w, [-(n // 2) - o for n, o in zip(w.shape, origins, strict=True)] or [0]
+
+
+def correlate_dense(
+    input: Any,
+    weights: Any,
+    output: Any,
+    mode: Any,
+    cval: Any,
+    origin: Any,
+    axes: Any,
+    *,
+    convolution: bool,
+) -> np.ndarray:
+    input, weights = check_input(input), np.asarray(weights)
+    complex_weights = weights.dtype.kind == "c"
+    if complex_weights and not convolution:
+        weights = weights.conj()
+
+    def filter_by(data: np.ndarray, real_weights: np.ndarray, target: Any, fill: Any) -> np.ndarray:
+        w, offset = dense_kernel(data, real_weights, origin, axes, convolution=convolution)
+        target = make_output(target, data, data.dtype.kind == "c")
+        boundary = check_mode(mode)
+
+        def lower(x: Any, value: float, result: np.dtype[Any]) -> Call:
+            return lower_dense(x, w.reshape(w.shape or 1), offset, boundary, value, result, True)
+
+        # An array without axes is one of a single element.
+        x, y = (a if a.ndim else a.reshape(1) for a in (data, target))
+        solve(x, y, fill, [lower])
+        return target
+
+    if complex_weights:
+        return by_weights(filter_by, input, weights, output, cval)
+    return filter_by(input, weights, output, cval)
+
+
+def by_weights(
+    filter_by: Callable[..., np.ndarray],
+    input: np.ndarray,
+    weights: np.ndarray,
+    output: Any,
+    cval: Any,
+) -> np.ndarray:
+    """Filter by complex weights: by their parts, whose results are added."""
+    output = make_output(output, input, complex_output=True)
+    if input.dtype.kind != "c":
+        if isinstance(cval, (complex, np.complexfloating)):
+            raise ValueError(f"Cannot provide a complex-valued cval when the input is real: {cval}")
+        parts = [filter_by(input, w, output.real.dtype, cval) for w in (weights.real, weights.imag)]
+        output.real, output.imag = parts
+        return output
+    of_real = filter_by(input, weights.real, output.dtype, cval)
+    of_imag = filter_by(input, weights.imag, output.dtype, cval)
+    output.real = of_real.real - of_imag.imag
+    output.imag = of_real.imag + of_imag.real
+    return output
