@@ -7,6 +7,7 @@ Problem; passes with different boundaries are problems in a row.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import warnings
@@ -19,7 +20,9 @@ from numpy.typing import DTypeLike
 
 from fastconv._methods import rounded
 from fastconv._plan import Call, Operand
+from fastconv._planner import Choice, Prepared
 from fastconv._problem import SMALL_SIZE, Boundary, Lines, Problem, Spec
+from fastconv._threads import get_num_threads
 
 Output = np.ndarray | DTypeLike | None
 
@@ -37,6 +40,8 @@ _BOUNDARIES = {
 NO_SIGMA = 1e-15
 # What gaussian_laplace hands on.
 OPTIONS = {"truncate", "radius"}
+# Filters that are kept ready, the least recently used going first.
+_READY_FILTERS = 256
 # Whole numbers up to these are exact.
 _EXACT: tuple[tuple[np.dtype[Any], float], ...] = (
     (np.dtype(np.float32), 2.0**24),
@@ -149,15 +154,21 @@ def check_cval(cval: Any) -> float:
 # --- lowering -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Pass:
-    """A line of taps along one axis; `mean` where it is a mean of neighbours."""
+    """
+    A line of taps along one axis; `mean` where it is a mean of neighbours.
+
+    Two of them are the same only where they are one: who keeps them for the next call says so by
+    `kept`, and what is made ready for them is kept, too.
+    """
 
     axis: int
     taps: np.ndarray
     boundary: Boundary
     origin: int = 0
     mean: bool = False
+    kept: bool = False
 
     @property
     def offset(self) -> int:
@@ -305,11 +316,34 @@ def _chain(passes: Sequence[Pass]) -> list[list[Pass]]:
 
 # --- solving --------------------------------------------------------------------------------------
 
-# Lowers one filter of a real input to a result of some dtype.
-_Lower = Callable[[Any, float, np.dtype[Any]], Call]
+# Makes one filter of a real input ready: step(data, fill, dtype of the result).
+Step = Callable[[Any, float, np.dtype[Any]], tuple[Choice, Prepared]]
 
 
-def solve(input: np.ndarray, output: np.ndarray, cval: Any, steps: Sequence[_Lower]) -> np.ndarray:
+def ready(call: Call) -> tuple[Choice, Prepared]:
+    """Choose the method of a call, and prepare its kernel."""
+    choice = call.choose()
+    return choice, choice.prepare(call.arrays[1])
+
+
+@functools.lru_cache(maxsize=_READY_FILTERS)
+def _kept_ready(
+    spec: Spec, result: np.dtype[Any], passes: tuple[Pass, ...], cval: float, threads: int
+) -> tuple[Choice, Prepared]:
+    return ready(lower_passes(spec, [passes], cval, result))
+
+
+def _pass_step(passes: Sequence[Pass]) -> Step:
+    def step(data: Any, cval: float, result: np.dtype[Any]) -> tuple[Choice, Prepared]:
+        if not all(p.kept for p in passes):
+            return ready(lower_passes(data, [passes], cval, result))
+        spec = Spec(data.shape, data.dtype)
+        return _kept_ready(spec, result, tuple(passes), cval, get_num_threads())
+
+    return step
+
+
+def solve(input: np.ndarray, output: np.ndarray, cval: Any, steps: Sequence[Step]) -> np.ndarray:
     """Run filters one after the other, each on what the last one gave, into the output."""
     if (input.dtype.kind == "c") != (output.dtype.kind == "c"):
         kind = "complex" if input.dtype.kind == "c" else "real"
@@ -326,26 +360,24 @@ def solve(input: np.ndarray, output: np.ndarray, cval: Any, steps: Sequence[_Low
     data = input
     if input.size == 0:
         return output
-    for number, lower in enumerate(steps):
-        call = lower(data, cval, output.dtype)
+    for number, step in enumerate(steps):
+        choice, kernel = step(data, cval, output.dtype)
         last = number == len(steps) - 1
-        if last and not np.may_share_memory(data, output):
-            data = call.solve(output)
-        else:
-            data = call.solve()
+        into_output = last and not np.may_share_memory(data, output)
+        target = output if into_output else np.empty(data.shape, output.dtype)
+        choice.run(data, kernel, target, get_num_threads())
+        data = target
     if data is not output:
         output[...] = data
     return output
 
 
 def run_passes(input: np.ndarray, output: np.ndarray, passes: Sequence[Pass], cval: Any) -> None:
-    def step(part: list[Pass]) -> _Lower:
-        return lambda data, fill, result: lower_passes(data, [part], fill, result)
-
+    """Fill the output by passes one after the other; without any it is the input."""
     if not passes:
         output[...] = input
         return
-    solve(input, output, cval, [step(part) for part in _chain(passes)])
+    solve(input, output, cval, [_pass_step(part) for part in _chain(passes)])
 
 
 def lower_planned(input: Any, passes: Sequence[Pass], cval: Any, output: Any) -> Call:
@@ -420,12 +452,13 @@ def correlate_dense(
         target = make_output(target, data, data.dtype.kind == "c")
         boundary = check_mode(mode)
 
-        def lower(x: Any, value: float, result: np.dtype[Any]) -> Call:
-            return lower_dense(x, w.reshape(w.shape or 1), offset, boundary, value, result, True)
+        def step(x: Any, value: float, result: np.dtype[Any]) -> tuple[Choice, Prepared]:
+            kernel = w.reshape(w.shape or 1)
+            return ready(lower_dense(x, kernel, offset, boundary, value, result, True))
 
         # An array without axes is one of a single element.
         x, y = (a if a.ndim else a.reshape(1) for a in (data, target))
-        solve(x, y, fill, [lower])
+        solve(x, y, fill, [step])
         return target
 
     if complex_weights:

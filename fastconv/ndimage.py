@@ -9,6 +9,7 @@ SciPy's are a bug ours are not: each function's notes say where.
 
 from __future__ import annotations
 
+import functools
 import math
 import numbers
 import operator
@@ -38,6 +39,7 @@ from fastconv._filters import (
     lower_passes,
     lower_planned,
     make_output,
+    ready,
     result_dtype,
     run_passes,
     solve,
@@ -45,7 +47,8 @@ from fastconv._filters import (
 from fastconv._methods import MOST_TERMS
 from fastconv._native._core import short_filter
 from fastconv._plan import Call, lowered_by
-from fastconv._problem import SMALL_SIZE
+from fastconv._planner import Choice, Prepared
+from fastconv._problem import SMALL_SIZE, Boundary
 from fastconv._threads import get_num_threads
 
 __all__ = [
@@ -465,10 +468,26 @@ def _gaussian_taps(sigma: float, order: int, radius: int) -> np.ndarray:
 def _gaussian_pass(
     axis: int, sigma: Any, order: Any, mode: Any, truncate: float, radius: Any
 ) -> Pass:
+    """Return the pass of a Gaussian, the one of the last time where it is the same."""
+    try:
+        return _kept_gaussian_pass(axis, sigma, order, mode, truncate, radius)
+    except TypeError:  # an argument that cannot be hashed, or one that is wrong: then again here
+        return _new_gaussian_pass(axis, sigma, order, mode, truncate, radius)
+
+
+def _new_gaussian_pass(
+    axis: int, sigma: Any, order: Any, mode: Any, truncate: float, radius: Any
+) -> Pass:
     reach = int(truncate * float(sigma) + 0.5) if radius is None else radius
     if not isinstance(reach, numbers.Integral) or reach < 0:
         raise ValueError(f"Radius must be a nonnegative integer, not {reach!r}")
-    return Pass(axis, _gaussian_taps(sigma, order, int(reach)), check_mode(mode))
+    taps = _gaussian_taps(sigma, order, int(reach))
+    return Pass(axis, taps, check_mode(mode), kept=taps.size <= _KEPT_TAPS)
+
+
+# Passes are kept by their arguments, so that filters that are used again are ready.
+_KEPT_TAPS = 4096
+_kept_gaussian_pass = functools.lru_cache(maxsize=256, typed=True)(_new_gaussian_pass)
 
 
 def _gaussian_passes(
@@ -680,7 +699,13 @@ def _mean_pass(input: Any, size: Any, axis: Any, mode: Any, origin: Any) -> Pass
     size, origin = operator.index(size), operator.index(origin)
     if not 0 <= size // 2 + origin < size:
         raise ValueError(f"invalid origin: {origin} for size {size}")
-    return Pass(axis, np.full(size, 1 / size), check_mode(mode), origin, mean=True)
+    return _kept_mean_pass(axis, size, check_mode(mode), origin)
+
+
+@functools.lru_cache(maxsize=256)
+def _kept_mean_pass(axis: int, size: int, boundary: Boundary, origin: int) -> Pass:
+    taps = np.full(size, 1 / size)
+    return Pass(axis, taps, boundary, origin, mean=True, kept=size <= _KEPT_TAPS)
 
 
 def _mean_passes(input: Any, size: Any, mode: Any, origin: Any, axes: Any) -> list[Pass]:
@@ -866,26 +891,31 @@ def uniform_filter(
 
 # --- derivatives ----------------------------------------------------------------------------------
 
-_DIFFERENCE = np.array([-1.0, 0.0, 1.0])
+_DIFFERENCE = (-1.0, 0.0, 1.0)
 _SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
-_SOBEL = np.array([1.0, 2.0, 1.0])
-_PREWITT = np.array([1.0, 1.0, 1.0])
+_SOBEL = (1.0, 2.0, 1.0)
+_PREWITT = (1.0, 1.0, 1.0)
 
 
-def _difference_passes(input: Any, axis: Any, mode: Any, smoother: np.ndarray) -> list[Pass]:
+def _difference_passes(input: Any, axis: Any, mode: Any, smoother: tuple[float, ...]) -> list[Pass]:
     """Differences along one axis, then sums along the others."""
     ndim = len(input.shape)
     axis = normalize_axis_index(axis, ndim)
     boundaries = [check_mode(m) for m in each(mode, ndim, "mode")]
     others = [a for a in range(ndim) if a != axis]
     return [
-        Pass(axis, _DIFFERENCE, boundaries[axis]),
-        *(Pass(a, smoother, boundaries[a]) for a in others),
+        _kept_pass(axis, _DIFFERENCE, boundaries[axis]),
+        *(_kept_pass(a, smoother, boundaries[a]) for a in others),
     ]
 
 
+@functools.lru_cache(maxsize=256)
+def _kept_pass(axis: int, taps: tuple[float, ...], boundary: Boundary) -> Pass:
+    return Pass(axis, np.array(taps), boundary, kept=True)
+
+
 def _difference_filter(
-    input: Any, axis: Any, output: Any, mode: Any, cval: Any, smoother: np.ndarray
+    input: Any, axis: Any, output: Any, mode: Any, cval: Any, smoother: tuple[float, ...]
 ) -> np.ndarray:
     array = check_input(input)
     passes = _difference_passes(array, axis, mode, smoother)
@@ -1305,10 +1335,10 @@ def laplace(
     w, boundary = _cross(array, chosen), boundaries.pop()
     offset = [-(n // 2) for n in w.shape]
 
-    def lower(data: Any, fill: float, dtype: np.dtype[Any]) -> Call:
-        return lower_dense(data, w, offset, boundary, fill, dtype, True)
+    def step(data: Any, fill: float, dtype: np.dtype[Any]) -> tuple[Choice, Prepared]:
+        return ready(lower_dense(data, w, offset, boundary, fill, dtype, True))
 
-    return solve(array, result, cval, [lower])
+    return solve(array, result, cval, [step])
 
 
 def _laplace_terms(
@@ -1423,10 +1453,10 @@ def gaussian_laplace(
         terms = _one_gaussian_laplace(array, sigma, mode, kwargs, chosen)
         if terms is not None:
 
-            def lower(data: Any, fill: float, dtype: np.dtype[Any]) -> Call:
-                return lower_passes(data, terms, fill, dtype)
+            def step(data: Any, fill: float, dtype: np.dtype[Any]) -> tuple[Choice, Prepared]:
+                return ready(lower_passes(data, terms, fill, dtype))
 
-            return solve(array, result, cval, [lower])
+            return solve(array, result, cval, [step])
     sigmas = [0] * array.ndim
     for axis, one in zip(chosen, each(sigma, len(chosen), "sigma"), strict=True):
         sigmas[axis] = one

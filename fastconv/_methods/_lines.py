@@ -100,7 +100,7 @@ def rounded(line: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     roundoff. From the middle on each pair takes over what those before lost, as long as it is of
     their size.
     """
-    rounded = np.require(line, dtype, ["C", "A", "O"])
+    rounded = np.array(line, dtype, order="C")
     middle = line.size // 2
     if dtype != np.float32 or line.size % 2 == 0 or not np.array_equal(line, line[::-1]):
         return rounded
