@@ -100,7 +100,14 @@ core = Extension(
         str(NATIVE / name)
         for name in (
             *("_core.pyx", "blocks.cpp", "boundary.cpp", "direct.cpp", "dispatch.cpp"),
-            *("linefft.cpp", "scratch.cpp", "small.cpp", "threads.cpp"),
+            *(
+                "linefft.cpp",
+                "scratch.cpp",
+                "small.cpp",
+                "stages.cpp",
+                "threads.cpp",
+                "tilefft.cpp",
+            ),
         )
     ],
     depends=[*HEADERS, str(KERNELS)],

@@ -43,6 +43,21 @@ _LANE_FFT_LEVELS = ((1 << 20, 1.0), (4 << 20, 0.75), (8 << 20, 0.6))
 _LANE_FFT_BEYOND = 0.35
 TILE_CALL_SECONDS = 25e-6
 
+# The same for tiles of two and three axes, without the copies, by the bytes of a pair of tiles; and
+# seconds to copy a line into a tile or out of it. Fitted to the least times of
+# ``_core.tile_fft_correlate`` for tiles of 16 × 16 to 1024 × 1024 on one thread, measured on
+# 2026-11-24 on an AMD EPYC (Zen 3, AVX2, 2 cores) with ``python benchmarks/tiles.py``; AVX-512's
+# are AVX2's times what the table above says.
+_TILE_FFT_RATES = {
+    "avx512": {4: 51e9, 8: 27e9},
+    "avx2": {4: 41e9, 8: 20e9},
+    "baseline": {4: 22.5e9, 8: 10.2e9},
+}
+_TILE_FFT_RATES["neon"] = _TILE_FFT_RATES["baseline"]
+_TILE_FFT_LEVELS = ((256 << 10, 1.0), (1 << 20, 0.93), (4 << 20, 0.86), (8 << 20, 0.78))
+_TILE_FFT_BEYOND = 0.7
+TILE_LINE_SECONDS = 12.5e-9
+
 # Passes over a block around its two transforms (gathered, looked through twice, multiplied, put),
 # at the bytes per second that a core moves in its cache.
 _FFT_PASSES = 6
@@ -105,6 +120,15 @@ def lane_fft_rate(scalar: int, plane_bytes: int) -> float:
         if plane_bytes <= size:
             return rate * share
     return rate * _LANE_FFT_BEYOND
+
+
+def tile_fft_rate(scalar: int, pair_bytes: int) -> float:
+    """Flops per second and core of the transforms of a pair of tiles that takes these bytes."""
+    rate = _TILE_FFT_RATES[_core.isa_used()][scalar]
+    for size, share in _TILE_FFT_LEVELS:
+        if pair_bytes <= size:
+            return rate * share
+    return rate * _TILE_FFT_BEYOND
 
 
 def threads_for(serial_seconds: float, threads: int) -> int:

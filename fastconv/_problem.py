@@ -36,7 +36,7 @@ class Reason(enum.StrEnum):
 
     DTYPE = "no kernel for this dtype"
     EMPTY = "nothing to compute"
-    NOT_A_LINE = "takes one convolved axis, with one kernel for all lines"
+    NOT_TILED = "takes one to three convolved axes (one of complex numbers), all by one kernel"
     SCRATCH = "the kernel is too large for the scratch of a tile"
     INEXACT = "rounding errors could reach half a unit"
     UNKNOWN_RANGE = "exact only for integers in a known range"

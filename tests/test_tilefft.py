@@ -133,9 +133,9 @@ def test_refusals():
     taps = np.dtype("f")
     assert tilefft.reject(line(100, 5, 100, 0, "i4")) is Reason.DTYPE
     image = Problem((9, 9), (3, 3), (9, 9), (0, 1), (-1, -1), taps)
-    assert tilefft.reject(image) is Reason.NOT_A_LINE
+    assert tilefft.reject(image) is Reason.NOT_TILED
     kernels = Problem((9, 90), (9, 5), (9, 90), (1,), (0, -2), taps)
-    assert tilefft.reject(kernels) is Reason.NOT_A_LINE
+    assert tilefft.reject(kernels) is Reason.NOT_TILED
     assert tilefft.reject(line(0, 5, 4, -4, "f")) is Reason.EMPTY
     assert tilefft.reject(line(10**6, 10**5, 10**6, 0, "f")) is Reason.WORKSPACE
 

@@ -68,6 +68,19 @@ def line_fft_correlate(
     fill: np.ndarray | None = None,
     threads: int = 1,
 ) -> tuple[int, int]: ...
+def tile_fft_scratch(dtype: np.dtype[Any], points: Sequence[int]) -> int: ...
+def tile_fft_spectrum(w: np.ndarray, points: Sequence[int]) -> np.ndarray: ...
+def tile_fft_correlate(
+    x: np.ndarray,
+    spectrum: np.ndarray,
+    points: Sequence[int],
+    taps: Sequence[int],
+    out: np.ndarray,
+    offset: Sequence[int],
+    boundary: int = 0,
+    fill: np.ndarray | None = None,
+    threads: int = 1,
+) -> tuple[int, int]: ...
 def gather(
     x: np.ndarray,
     out: np.ndarray,

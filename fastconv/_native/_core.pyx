@@ -100,6 +100,19 @@ cdef extern from "linefft.hpp" namespace "fastconv" nogil:
         const LineFft& fft, const Correlation& correlation, const void* spectrum, int threads,
         ptrdiff_t* nonfinite, ptrdiff_t* overflowed)
 
+cdef extern from "tilefft.hpp" namespace "fastconv" nogil:
+    int MAX_TILE_AXES
+    ctypedef struct TileFft:
+        ElementType type
+        int axes
+        ptrdiff_t* points
+    ptrdiff_t c_tile_fft_scratch "fastconv::tile_fft_scratch"(const TileFft& fft)
+    Status c_tile_fft_spectrum "fastconv::tile_fft_spectrum"(
+        const TileFft& fft, const char* w, const ptrdiff_t* taps, void* spectrum)
+    Status c_tile_fft_correlate "fastconv::tile_fft_correlate"(
+        const TileFft& fft, const Correlation& correlation, const void* spectrum, int threads,
+        ptrdiff_t* nonfinite, ptrdiff_t* overflowed)
+
 cdef extern from "threads.hpp" namespace "fastconv" nogil:
     ctypedef void (*RangeFunction)(void*, ptrdiff_t, ptrdiff_t, int) noexcept nogil
     void parallel_for(ptrdiff_t items, int threads, RangeFunction body, void* context)
@@ -492,6 +505,137 @@ def line_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.
         job.fill = <const char*>cnp.PyArray_DATA(fill)
     with nogil:
         status = c_line_fft_correlate(fft, job, h, threads, &nonfinite, &overflowed)
+    if status != Status.ok:
+        raise MemoryError("no memory for the scratch of the transforms")
+    return nonfinite, overflowed
+
+
+# --- overlap-save along several axes, in lanes ----------------------------------------------------
+
+cdef int fill_tile(TileFft* fft, ElementType type, points) except -1:
+    """Describe a tile, and return the number of its points."""
+    cdef int i, total = 1
+    fft.type = type
+    fft.axes = len(points)
+    if type != FLOAT32 and type != FLOAT64:
+        raise TypeError("tiles hold float32 or float64")
+    if not 2 <= fft.axes <= MAX_TILE_AXES:
+        raise ValueError("a tile has two or three axes")
+    for i in range(fft.axes):
+        if not 16 <= points[i] <= 4096 or points[i] & (points[i] - 1):
+            raise ValueError("points must be powers of two from 16 to 4096")
+        fft.points[i] = points[i]
+        if total > (1 << 27) // points[i]:
+            raise ValueError("the tile is too large")
+        total *= points[i]
+    return total
+
+
+def tile_fft_scratch(dtype, points):
+    """Bytes that one thread of `tile_fft_correlate` works in."""
+    cdef TileFft fft
+    fill_tile(&fft, element_types[dtype.num], points)
+    return c_tile_fft_scratch(fft)
+
+
+def tile_fft_spectrum(cnp.ndarray w, points):
+    """
+    Transform a kernel for `tile_fft_correlate`.
+
+    Parameters
+    ----------
+    w : ndarray
+        Contiguous, float32 or float64, with two or three axes.
+    points : sequence of int
+        Extents of the tile: powers of two, 16 to 4096, at least the taps along each axis.
+
+    Returns
+    -------
+    ndarray
+        The spectrum's scalars, in the tile's own order.
+    """
+    cdef TileFft fft
+    cdef cnp.npy_intp extent = 2 * fill_tile(&fft, element_type_of(w), points)
+    cdef ptrdiff_t[4] taps
+    cdef int i
+    cdef Status status
+    if cnp.PyArray_NDIM(w) != fft.axes or not cnp.PyArray_ISCARRAY_RO(w):
+        raise ValueError("w must be contiguous and have an axis for each of points")
+    for i in range(fft.axes):
+        taps[i] = cnp.PyArray_DIM(w, i)
+        if not 1 <= taps[i] <= fft.points[i]:
+            raise ValueError("w must fit the tile")
+    cdef cnp.ndarray spectrum = <cnp.ndarray>cnp.PyArray_SimpleNew(
+        1, &extent, cnp.PyArray_TYPE(w))
+    cdef const char* data = <const char*>cnp.PyArray_DATA(w)
+    cdef void* target = cnp.PyArray_DATA(spectrum)
+    with nogil:
+        status = c_tile_fft_spectrum(fft, data, taps, target)
+    if status != Status.ok:
+        raise MemoryError("no memory for a transform")
+    return spectrum
+
+
+def tile_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, points, taps, cnp.ndarray out, offset,
+                       int boundary=0, cnp.ndarray fill=None, int threads=1):
+    """
+    Correlate along the last axes by overlap-save, with a kernel from `tile_fft_spectrum`.
+
+    Parameters
+    ----------
+    x, out : ndarray
+        Arrays of one dtype, native byte order and one dimensionality, with any strides; none
+        empty, none overlapping. Along all axes but the tile's they are as long as each other.
+    spectrum : ndarray
+        The kernel's spectrum.
+    points, taps : sequence of int
+        Extents of the tile and of the kernel, along the last axes.
+    out : ndarray
+        Changed in place.
+    offset : sequence of int
+        One index an axis; 0 but for the tile's.
+    boundary, fill, threads
+        As for `correlate`.
+
+    Returns
+    -------
+    nonfinite : int
+        How many NaN and Inf were met (tiles overlap: one may be met more than once); they counted
+        as zero.
+    overflowed : int
+        How many came out of the transforms: finite data may overflow in them.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other.
+    """
+    cdef Correlation job
+    cdef TileFft fft
+    cdef ptrdiff_t nonfinite = 0, overflowed = 0
+    cdef int i, batches
+    cdef Status status
+    cdef const void* h = cnp.PyArray_DATA(spectrum)
+    fill_axes(&job, x, out, offset)
+    total = fill_tile(&fft, job.type, points)
+    batches = cnp.PyArray_NDIM(x) - fft.axes
+    if element_type_of(out) != job.type or element_type_of(spectrum) != job.type:
+        raise TypeError(f"no kernel transforms x {x.dtype} to out {out.dtype}")
+    if (x.size == 0 or out.size == 0 or batches < 0 or len(taps) != fft.axes
+            or not cnp.PyArray_ISCARRAY_RO(spectrum) or spectrum.size != 2 * total):
+        raise ValueError("x, out, spectrum, points and taps do not fit each other")
+    for i in range(batches):
+        if job.axes[i].offset != 0 or job.axes[i].x_extent != job.axes[i].out_extent:
+            raise ValueError("axes but the tile's must be batches")
+    for i in range(fft.axes):
+        if not 1 <= taps[i] <= fft.points[i]:
+            raise ValueError("the taps must fit the tile")
+        job.axes[batches + i].taps = taps[i]
+    job.boundary = <Boundary>boundary
+    if fill is not None:
+        job.fill = <const char*>cnp.PyArray_DATA(fill)
+    with nogil:
+        status = c_tile_fft_correlate(fft, job, h, threads, &nonfinite, &overflowed)
     if status != Status.ok:
         raise MemoryError("no memory for the scratch of the transforms")
     return nonfinite, overflowed

@@ -149,6 +149,12 @@ struct LaneSet {
   void (*load_complex)(const char* const* lines, ptrdiff_t points, void* re, void* im);
   void (*store_complex)(const void* re, const void* im, ptrdiff_t first, ptrdiff_t points,
                         char* const* lines);
+  // For tiles of several axes; steps in bytes.
+  void (*copy_vectors)(const char* from, ptrdiff_t from_step, char* to, ptrdiff_t to_step,
+                       ptrdiff_t count);
+  void (*transpose_blocks)(const char* from, ptrdiff_t from_step, char* to, ptrdiff_t to_step,
+                           ptrdiff_t count);
+  void (*multiply_points)(const void* spectrum, ptrdiff_t points, void* re, void* im);
 };
 
 struct Level {

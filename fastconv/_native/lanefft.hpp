@@ -276,13 +276,50 @@ struct LaneTransform {
       }
     }
   }
+
+  // --- tiles of several axes
+  // ----------------------------------------------------------------------
+
+  // Moves vectors that lie from_step and to_step bytes apart.
+  static void copy_vectors(const char* from, ptrdiff_t from_step, char* to, ptrdiff_t to_step,
+                           ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++, from += from_step, to += to_step)
+      Lanes::store(to, Lanes::load(from));
+  }
+
+  // Transposes blocks of lanes × lanes, each contiguous; blocks lie from_step and to_step apart.
+  static void transpose_blocks(const char* from, ptrdiff_t from_step, char* to, ptrdiff_t to_step,
+                               ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++, from += from_step, to += to_step) {
+      Vec rows[lanes];
+#pragma GCC unroll 16
+      for (int l = 0; l < lanes; l++) rows[l] = Lanes::load(from + l * FASTCONV_VECTOR_BYTES);
+      transpose_from<1>(rows);
+#pragma GCC unroll 16
+      for (int l = 0; l < lanes; l++) Lanes::store(to + l * FASTCONV_VECTOR_BYTES, rows[l]);
+    }
+  }
+
+  // Multiplies each point of each lane by its own: spectrum[point] holds a vector of real parts
+  // and one of imaginary parts.
+  static void multiply_points(const void* spectrum, ptrdiff_t n, void* re_plane, void* im_plane) {
+    const char* h = static_cast<const char*>(spectrum);
+    Scalar* re = static_cast<Scalar*>(re_plane);
+    Scalar* im = static_cast<Scalar*>(im_plane);
+    for (ptrdiff_t i = 0; i < n; i++, h += 2 * FASTCONV_VECTOR_BYTES) {
+      const Complex a = load(re, im, i);
+      const Vec r = Lanes::load(h), q = Lanes::load(h + FASTCONV_VECTOR_BYTES);
+      store(re, im, i, {a.re * r - a.im * q, a.re * q + a.im * r});
+    }
+  }
 };
 
 template <class Scalar>
 constexpr LaneSet lane_set() {
   typedef LaneTransform<Scalar> T;
-  return {int(T::lanes), int(sizeof(Scalar)), T::forward,      T::inverse,      T::multiply_by,
-          T::load_real,  T::store_real,       T::load_complex, T::store_complex};
+  return {int(T::lanes),    int(sizeof(Scalar)), T::forward,          T::inverse,
+          T::multiply_by,   T::load_real,        T::store_real,       T::load_complex,
+          T::store_complex, T::copy_vectors,     T::transpose_blocks, T::multiply_points};
 }
 
 }  // namespace

@@ -1,103 +1,22 @@
 #include "linefft.hpp"
 
-#include <math.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include <atomic>
-#include <new>
 
 #include "dispatch.hpp"
 #include "scratch.hpp"
+#include "stages.hpp"
 #include "threads.hpp"
 
 namespace fastconv {
 namespace {
 
 constexpr size_t alignment = 64;
-enum { MAX_STAGES = 24, MAX_LINES = 32, MAX_LOG2 = 40 };
-
-const LaneSet& lane_set_of(ElementType type) {
-  const Level& level = *levels().used;
-  return type == FLOAT32 || type == COMPLEX64 ? level.lanes_f32 : level.lanes_f64;
-}
+enum { MAX_LINES = 32 };
 
 bool is_complex(ElementType type) { return type == COMPLEX64 || type == COMPLEX128; }
-
-char* allocate(ptrdiff_t bytes) {
-  const size_t rounded = (size_t(bytes) + alignment - 1) / alignment * alignment;
-  return static_cast<char*>(aligned_alloc(alignment, rounded ? rounded : alignment));
-}
-
-// The stages of a transform and their twiddles.
-class Stages {
- public:
-  ~Stages() { free(twiddles_); }
-
-  bool make(ptrdiff_t points, int scalar_bytes) {
-    int log2 = 0;
-    while ((ptrdiff_t(1) << log2) < points) log2++;
-    // Points of a stage lie a power of two apart: while that is a page or more, radix 8 would need
-    // more ways of L1 than there are. So radix 4 first, and radix 8 for what is left.
-    int fours = log2 % 2 == 0 ? (log2 - 6) / 2 : (log2 - 3) / 2;
-    ptrdiff_t scalars = 0, n = points;
-    for (; n > 1; n /= stages[count].radix, count++) {
-      stages[count].radix = fours-- > 0 ? 4 : 8;
-      stages[count].points = n;
-      scalars += 2 * (n / stages[count].radix) * (stages[count].radix - 1);
-    }
-    twiddles_ = allocate(scalars * scalar_bytes);
-    if (!twiddles_) return false;
-    char* at = twiddles_;
-    for (int s = 0; s < count; s++) {
-      stages[s].twiddles = at;
-      if (scalar_bytes == 4)
-        at = fill<float>(stages[s], at);
-      else
-        at = fill<double>(stages[s], at);
-    }
-    return true;
-  }
-
-  LaneStage stages[MAX_STAGES];
-  int count = 0;
-
- private:
-  template <class Scalar>
-  static char* fill(const LaneStage& s, char* at) {
-    Scalar* twiddle = reinterpret_cast<Scalar*>(at);
-    for (ptrdiff_t j = 0; j < s.points / s.radix; j++)
-      for (int k = 1; k < s.radix; k++) {
-        // The angle's integer part first: cos and sin are exact at the quarters then.
-        const double angle = -2 * M_PI * double(j * k % s.points) / double(s.points);
-        *twiddle++ = Scalar(cos(angle));
-        *twiddle++ = Scalar(sin(angle));
-      }
-    return reinterpret_cast<char*>(twiddle);
-  }
-
-  char* twiddles_ = nullptr;
-};
-
-// Made once for each length and kept: twiddles take longer than the transform they are for.
-// Null where there is no memory.
-const Stages* stages_for(ptrdiff_t points, int scalar_bytes) {
-  static std::atomic<const Stages*> made[2][MAX_LOG2 + 1];
-  int log2 = 0;
-  while ((ptrdiff_t(1) << log2) < points) log2++;
-  std::atomic<const Stages*>& kept = made[scalar_bytes == 4 ? 0 : 1][log2];
-  if (const Stages* found = kept.load(std::memory_order_acquire)) return found;
-  Stages* fresh = new (std::nothrow) Stages;
-  if (!fresh || !fresh->make(points, scalar_bytes)) {
-    delete fresh;
-    return nullptr;
-  }
-  const Stages* first = nullptr;
-  if (kept.compare_exchange_strong(first, fresh, std::memory_order_acq_rel)) return fresh;
-  delete fresh;  // another thread was faster
-  return first;
-}
 
 class LineFftJob {
  public:

@@ -1,0 +1,32 @@
+// Overlap-save along two or three axes, by tiles whose transforms go across the lanes.
+#pragma once
+#include "boundary.hpp"
+#include "direct.hpp"
+#include "job.hpp"
+
+namespace fastconv {
+
+enum { MAX_TILE_AXES = 3 };
+
+// Tiles of points[0] × … points: powers of two from 16 to 4096, the last at least the lanes.
+struct TileFft {
+  ElementType type;  // FLOAT32 or FLOAT64
+  int axes;          // 2 or 3
+  ptrdiff_t points[MAX_TILE_AXES];
+};
+
+// Bytes that one thread works in.
+ptrdiff_t tile_fft_scratch(const TileFft& fft);
+
+// The kernel's spectrum in the tile's own order, with the factor 1/points: 2 scalars for each
+// point. w is contiguous, with `taps` along each axis.
+Status tile_fft_spectrum(const TileFft& fft, const char* w, const ptrdiff_t* taps, void* spectrum);
+
+// out[p] = Σ_k w[k] · x̃[p + offset + k] along the last `fft.axes` axes; the others are batches (one
+// tap, no offset). Taps are at most the points; w's strides are not used.
+// NaN and Inf in the data are taken as zero; *nonfinite tells how many there were, *overflowed how
+// many came out of the transforms.
+Status tile_fft_correlate(const TileFft& fft, const Correlation& correlation, const void* spectrum,
+                          int threads, ptrdiff_t* nonfinite, ptrdiff_t* overflowed);
+
+}  // namespace fastconv
