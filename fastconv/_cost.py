@@ -18,7 +18,7 @@ from fastconv._native import _core
 # Multiply-adds per second and core of the direct kernels, by the size and kind of an element.
 _DIRECT_RATES = {
     "avx512": {"f4": 50e9, "f8": 25e9, "b1": 35e9, "i1": 35e9, "i2": 80e9, "i4": 42e9, "i8": 21e9},
-    "avx2": {"f4": 48e9, "f8": 24e9, "b1": 30e9, "i1": 20e9, "i2": 40e9, "i4": 20e9, "i8": 5e9},
+    "avx2": {"f4": 41e9, "f8": 20e9, "b1": 30e9, "i1": 20e9, "i2": 40e9, "i4": 20e9, "i8": 5e9},
     "baseline": {"f4": 20e9, "f8": 10e9, "b1": 15e9, "i1": 8e9, "i2": 15e9, "i4": 4e9, "i8": 2e9},
 }
 _DIRECT_RATES["neon"] = _DIRECT_RATES["baseline"]
@@ -63,12 +63,15 @@ TILE_LINE_SECONDS = 12.5e-9
 _FFT_PASSES = 6
 _CACHE_RATE = 48e9
 
-# Filters in passes over blocks: seconds an element to stage and store it; the multiply-adds that
-# take as long as one sum of neighbours; and how much slower sums in order are, whose products do
-# not fuse.
-BLOCK_COPY_SECONDS = 0.15e-9
+# Filters in passes over blocks: seconds an element to stage and store it; the share of the direct
+# kernels' rate that passes reach; the multiply-adds that take as long as one sum of neighbours; and
+# how much slower sums in order are, whose products do not fuse. Measured on 2026-11-24 with
+# benchmarks/suites/bench_ndimage.py on two cores of an AMD EPYC (Zen 3, AVX2, 103 GF/s of float32
+# FMA a core), as were the rates of AVX2's direct kernels in floating point.
+BLOCK_COPY_SECONDS = 0.4e-9
+PASS_EFFICIENCY = 0.8
 BOX_SUM_MACS = 2.0
-ORDERED_SLOWDOWN = 2.0
+ORDERED_SLOWDOWN = 1.5
 
 # Bytes per second and core from memory, read or written.
 MEMORY_RATE = 12e9

@@ -52,7 +52,7 @@ def _work(problem: Problem) -> float:
 def estimate(problem: Problem, threads: int) -> Estimate:
     """Arithmetic at the tiles' rate and copies through the scratch, or memory traffic."""
     elements = math.prod(problem.out)
-    rate = _cost.direct_rate(problem.dtype)
+    rate = _cost.direct_rate(problem.dtype) * _cost.PASS_EFFICIENCY
     if _blocks.is_ordered(problem):
         rate /= _cost.ORDERED_SLOWDOWN
     arithmetic = elements * (_work(problem) / rate + _cost.BLOCK_COPY_SECONDS)
