@@ -1,5 +1,7 @@
 """Overlap-save in lanes: every length, dtype and boundary, batches, edges and non-finite data."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from arrays import laid_out
@@ -133,7 +135,13 @@ def test_refusals():
     taps = np.dtype("f")
     assert tilefft.reject(line(100, 5, 100, 0, "i4")) is Reason.DTYPE
     image = Problem((9, 9), (3, 3), (9, 9), (0, 1), (-1, -1), taps)
-    assert tilefft.reject(image) is Reason.NOT_TILED
+    assert tilefft.reject(image) is None
+    assert tilefft.reject(replace(image, dtype=np.dtype("F"))) is Reason.NOT_TILED
+    assert tilefft.reject(replace(image, cut=np.dtype("B"))) is Reason.CUT
+    passes = replace(image, lines=(0, 1), boundary=Boundary.CONSTANT, fill=2.0)
+    assert tilefft.reject(passes) is Reason.PASSES
+    four = Problem((9,) * 4, (3,) * 4, (9,) * 4, (0, 1, 2, 3), (-1,) * 4, taps)
+    assert tilefft.reject(four) is Reason.NOT_TILED
     kernels = Problem((9, 90), (9, 5), (9, 90), (1,), (0, -2), taps)
     assert tilefft.reject(kernels) is Reason.NOT_TILED
     assert tilefft.reject(line(0, 5, 4, -4, "f")) is Reason.EMPTY
@@ -151,3 +159,101 @@ def test_bad_skips_are_refused(skip):
     spectrum = _core.line_fft_spectrum(np.ones(30, "f"), 64)
     with pytest.raises(ValueError, match="fit each other"):
         _core.line_fft_correlate(np.ones(99, "f"), spectrum, 30, np.ones(99, "f"), (0,), skip)
+
+
+# --- tiles: images and volumes --------------------------------------------------------------------
+
+IMAGES = [((40, 70), (5, 9)), ((130, 65), (33, 2)), ((170, 140), (20, 31)), ((9, 13), (25, 30))]
+VOLUMES = [((20, 30, 40), (3, 5, 7)), ((19, 17, 40), (2, 9, 12))]
+
+
+def tiles(shape, taps, dtype, boundary=Boundary.ZERO, fill=0, offset=None):
+    offset = tuple(-(k // 2) for k in taps) if offset is None else offset
+    axes = tuple(range(len(shape)))
+    return Problem(shape, taps, shape, axes, offset, np.dtype(dtype), boundary, fill)
+
+
+def check_tiles(problem, x, w, out):
+    rest = problem.out, problem.offset, problem.boundary, problem.fill, problem.axes
+    expected = correlate_reference(x, w, *rest)
+    repeats = max(-(-k // n) for n, k in zip(x.shape, w.shape, strict=True)) + 2
+    data = np.append(x, np.full(x.size, problem.fill, x.dtype))
+    bound = 2 * fft_bound(data, w, problem.dtype, repeats**2)
+    assert_within(out, expected, bound, problem.dtype)
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dtype", "fd")
+def test_tiles_of_images_and_volumes(dtype, boundary, rng):
+    fill = 2 if boundary is Boundary.CONSTANT else 0
+    for shape, taps in IMAGES + VOLUMES:
+        problem = tiles(shape, taps, dtype, boundary, fill)
+        x, w = random_array(rng, shape, dtype), random_array(rng, taps, dtype)
+        check_tiles(problem, x, w, solve(problem, x, w))
+
+
+@pytest.mark.parametrize("dtype", "fd")
+def test_tiles_at_the_edges_of_their_valid_size(dtype, rng):
+    """One output less and more than whole tiles give, with windows that begin anywhere."""
+    taps = (11, 13)
+    points = tilefft.choose_layout(tiles((500, 500), taps, dtype)).points
+    valid = [n - k + 1 for n, k in zip(points, taps, strict=True)]
+    for extra in (-1, 0, 1):
+        shape = tuple(2 * v + extra for v in valid)
+        for offset in ((-10, -12), (0, 0), (-5, 3)):
+            problem = tiles(shape, taps, dtype, Boundary.REFLECT, offset=offset)
+            x, w = random_array(rng, shape, dtype), random_array(rng, taps, dtype)
+            check_tiles(problem, x, w, solve(problem, x, w))
+
+
+@pytest.mark.parametrize("layout", ["reversed", "stepped", "transposed", "unaligned", "readonly"])
+@pytest.mark.parametrize("dtype", "fd")
+def test_layouts_of_batches_of_images(dtype, layout, rng):
+    x, w = random_array(rng, (3, 90, 120), dtype), random_array(rng, (1, 12, 15), dtype)
+    problem = Problem(x.shape, w.shape, x.shape, (1, 2), (0, -6, -7), np.dtype(dtype))
+    expected = correlate_reference(x, w, x.shape, problem.offset, 0, 0, (1, 2))
+    out = laid_out(np.zeros(x.shape, dtype), layout if layout != "readonly" else "stepped")
+    solve(problem, laid_out(x, layout), laid_out(w, layout), out=out)
+    assert_within(out, expected, 2 * fft_bound(x, w, dtype), np.dtype(dtype))
+
+
+@pytest.mark.parametrize("dtype", "fd")
+def test_tiles_give_the_same_bits_for_any_number_of_threads(dtype, rng):
+    problem = tiles((3 * 150, 500), (20, 30), dtype, Boundary.WRAP)
+    x, w = random_array(rng, problem.x, dtype), random_array(rng, problem.w, dtype)
+    one = solve(problem, x, w, threads=1)
+    for threads in (2, 3, 5):
+        np.testing.assert_array_equal(solve(problem, x, w, threads), one)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", "fd")
+def test_nonfinite_pixels_touch_their_windows_only(dtype, value, rng):
+    problem = tiles((150, 170), (15, 12), dtype)
+    x, w = random_array(rng, problem.x, dtype), random_array(rng, problem.w, dtype)
+    w[3, 4] = 0
+    clean = solve(problem, x, w)
+    x[[0, 70, 149], [5, 80, 169]] = value
+    for sparse in (False, True):
+        asked = replace(problem, sparse=sparse)
+        with np.errstate(invalid="ignore"):
+            expected = correlate_reference(x, w, x.shape, problem.offset, 0, 0, (0, 1))
+        if sparse:  # the tap that is zero does not meet them
+            bad = ~np.isfinite(x)
+            met = correlate_reference(bad * 1.0, (w != 0) * 1.0, x.shape, problem.offset) > 0
+            expected = np.where(met, expected, 0)
+        result = solve(asked, x, w)
+        touched = ~np.isfinite(expected)
+        assert touched.any()
+        assert np.array_equal(touched, ~np.isfinite(result))
+        bound = 4 * fft_bound(np.nan_to_num(x, posinf=0, neginf=0), w, dtype)
+        assert np.abs(result - clean)[~touched].max() <= bound
+
+
+@pytest.mark.parametrize("dtype", "fd")
+def test_finite_images_do_not_overflow_on_the_way(dtype):
+    largest = float(np.finfo(dtype).max)
+    problem = tiles((120, 150), (20, 20), dtype, Boundary.NEAREST)
+    w = np.full(problem.w, 1 / 400, dtype)
+    result = solve(problem, np.full(problem.x, largest / 8, dtype), w)
+    np.testing.assert_allclose(result, largest / 8, rtol=1e-4)
