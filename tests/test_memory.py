@@ -1,5 +1,6 @@
 """Workspace is bounded: at most max(64 MiB, input + output) beyond arguments and result."""
 
+import shutil
 import sys
 
 import pytest
@@ -114,6 +115,56 @@ def test_a_memory_mapped_file_is_not_loaded_twice(tmp_path):
     print(used)
     """
     assert workspace(code) <= max(FLOOR, 2 * 8 * 10**7)
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64"])
+@pytest.mark.parametrize(
+    "call",
+    [
+        "correlate(a, np.ones((7, 7)))",
+        "correlate(a, rng.random((41, 41)), output='float32')",
+        "gaussian_filter(a, 3)",
+        "gaussian_filter(a, 3, mode=['wrap', 'reflect'])",
+        "gaussian_filter(a, 40)",
+        "uniform_filter(a, 21)",
+        "sobel(a)",
+        "gaussian_laplace(a, 2)",
+        "correlate1d(a, np.ones(5), axis=0, output=a)",
+    ],
+)
+def test_images(call, dtype):
+    first = call.replace("(a,", "(a[:200, :200].copy(),").replace("output=a", "output=None")
+    code = f"""
+    rng = np.random.default_rng(0)
+    a = np.ones((4000, 3000), {dtype!r})
+    fastconv.ndimage.{first}
+    used, y = extra(lambda: fastconv.ndimage.{call})
+    print(a.nbytes + y.nbytes, used + (y.nbytes if y is a else 0))
+    """
+    total, used = (int(n) for n in python(MEASURE, code, timeout=300).split())
+    assert used <= max(FLOOR, total)
+
+
+@pytest.mark.parametrize("call", ["gaussian_filter(a, 2, output=b)", "correlate(a, w, output=b)"])
+def test_a_memory_mapped_image_is_filtered_into_another(call, tmp_path):
+    """A sparse file of 1 GiB: what the process holds of its own stays small."""
+    size = 2**30
+    if shutil.disk_usage(tmp_path).free < 3 * size:
+        pytest.skip(f"{3 * size // MIB} MiB of free disk")
+    code = f"""
+    shape = (2**15, 2**15)
+    a = np.memmap({str(tmp_path / "image")!r}, np.uint8, "w+", shape=shape)
+    b = np.memmap({str(tmp_path / "result")!r}, np.uint8, "w+", shape=shape)
+    a[20_000:20_100] = 200
+    w = np.ones((3, 3)) / 16
+    fastconv.ndimage.gaussian_filter(np.ones((99, 99), np.uint8), 2)
+    before = resident("RssAnon")
+    y = fastconv.ndimage.{call}
+    assert y.base is b or y is b
+    assert b[20_050, 5] > 0 and not b[10_000].any()
+    print(resident("RssAnon") - before)
+    """
+    assert int(python(MEASURE, code, timeout=300).split()[-1]) <= FLOOR
 
 
 def test_nan_in_the_data_of_an_fft():

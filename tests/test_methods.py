@@ -4,6 +4,7 @@ The same problems for each method; one that refuses gives its reason and is left
 """
 
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -20,7 +21,7 @@ from oracle import (
 
 from fastconv import _planner
 from fastconv._methods import METHODS
-from fastconv._problem import Boundary, Problem, Reason
+from fastconv._problem import Boundary, Lines, Problem, Reason
 
 DTYPES = tuple("?bBhHiIqQfdgFDG")
 NAMES = tuple(m.NAME for m in METHODS)
@@ -54,6 +55,25 @@ def random_problem(rng):
     )
 
 
+def random_lines(rng, problem):
+    """The same problem in float32 or float64, by a kernel that is a sum of products of lines."""
+    dtype = np.dtype("fd"[rng.integers(2)])
+    lines = tuple(int(a) for a in rng.permutation(problem.axes))
+    terms = int(rng.integers(1, 4))
+    w = tuple(n if a in lines else 1 for a, n in enumerate(problem.w))
+    # The product of the lines meets the fill as a whole; passes would meet it one by one.
+    boundary = Boundary.REFLECT if problem.boundary == CONSTANT else problem.boundary
+    kernel = Lines(
+        tuple(tuple(random_array(rng, w[a], dtype) for a in lines) for _ in range(terms)),
+        lines,
+        len(w),
+    )
+    problem = replace(
+        problem, w=w, dtype=dtype, boundary=boundary, fill=0, lines=lines, terms=terms
+    )
+    return problem, kernel
+
+
 def solve(problem, method, x, w, out, threads=2):
     choice = _planner.choose(problem, method, threads)
     choice.run(x, choice.prepare(w), out, threads)
@@ -72,6 +92,9 @@ def test_random_problems(method, seed):
         problem = random_problem(rng)
         layouts = [LAYOUTS[i] for i in rng.integers(len(LAYOUTS), size=2)]
         out_layout = NATIVE_LAYOUTS[rng.integers(len(NATIVE_LAYOUTS))]
+        lines = None
+        if method == "separable" or rng.random() < 0.1:
+            problem, lines = random_lines(rng, problem)
         x, w = (random_array(rng, s, problem.dtype, small=True) for s in (problem.x, problem.w))
         if reason_against(problem, method):
             continue
@@ -79,10 +102,11 @@ def test_random_problems(method, seed):
         out = laid_out(np.zeros(problem.out, problem.dtype), out_layout)
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            solve(problem, method, laid_out(x, layouts[0]), laid_out(w, layouts[1]), out)
-        check(problem, method, x, w, out)
-    # tilefft is for lines, which are a few of these; test_tilefft.py has more of them.
-    assert solved > (CHUNK // 25 if method == "tilefft" else CHUNK // 4)
+            kernel = laid_out(w, layouts[1]) if lines is None else lines
+            solve(problem, method, laid_out(x, layouts[0]), kernel, out)
+        check(problem, method, x, w if lines is None else lines.dense(), out)
+    # tilefft takes floats along three axes at most, which are fewer of these.
+    assert solved > (CHUNK // 10 if method == "tilefft" else CHUNK // 4)
 
 
 def check(problem, method, x, w, out):
@@ -90,7 +114,7 @@ def check(problem, method, x, w, out):
     expected = correlate_reference(x, w, *rest)
     if problem.dtype.kind not in "fc":
         bound = 0
-    elif method in ("fft", "tilefft"):
+    elif problem.lines or method in ("fft", "tilefft"):
         repeats = sum(problem.out) // max(min(problem.x), 1) + 2
         filled = np.append(x, np.full(max(sum(problem.out), 1), problem.fill, problem.dtype))
         bound = fft_bound(filled, w, problem.dtype, repeats)
