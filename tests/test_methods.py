@@ -81,8 +81,8 @@ def test_random_problems(method, seed):
             warnings.simplefilter("error")
             solve(problem, method, laid_out(x, layouts[0]), laid_out(w, layouts[1]), out)
         check(problem, method, x, w, out)
-    # tilefft is for lines, which are a few of these; test_tilefft.py has more of them.
-    assert solved > (CHUNK // 25 if method == "tilefft" else CHUNK // 4)
+    # tilefft takes floats by one kernel, which are a few of these; test_tilefft.py has more.
+    assert solved > (CHUNK // 20 if method == "tilefft" else CHUNK // 4)
 
 
 def check(problem, method, x, w, out):
