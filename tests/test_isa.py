@@ -39,8 +39,9 @@ def test_default_is_the_best_level():
     assert python(code).split() == [isa["usable"][-1]]
 
 
-def test_kernels_pass_at(level):
-    kernels = str(TESTS / "test_kernels.py")
+@pytest.mark.parametrize("tests", ["test_kernels.py", "test_tilefft.py"])
+def test_kernels_pass_at(level, tests):
+    kernels = str(TESTS / tests)
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", kernels]
     done = run([*command, f"--rootdir={TESTS.parent}"], timeout=600, FASTCONV_MAX_ISA=level)
     assert done.returncode == 0, done.stdout[-6000:]

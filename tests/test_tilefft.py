@@ -1,6 +1,6 @@
 """Overlap-save in lanes: every length, dtype and boundary, batches, edges and non-finite data."""
 
-from dataclasses import replace
+import itertools
 
 import numpy as np
 import pytest
@@ -131,21 +131,213 @@ def test_finite_results_do_not_overflow_on_the_way(dtype, method, rng):
     np.testing.assert_allclose(out.real, exact, rtol=1e-4)
 
 
+# --- tiles of two and three axes ------------------------------------------------------------------
+
+IMAGE_TILES = [(16, 16), (32, 64), (64, 16), (64, 64), (16, 256), (128, 64), (256, 128)]
+VOLUME_TILES = [(16, 16, 16), (32, 16, 64), (16, 64, 32)]
+
+
+def correlate_tiles(x, w, points, out_shape, offset, boundary=0, fill=0, threads=2):
+    """Call the kernel itself, whatever layout the method would choose; leading axes are batches."""
+    batches = x.ndim - w.ndim
+    spectrum = _core.tile_fft_spectrum(w, points)
+    out = np.full(out_shape, np.nan, x.dtype)
+    element = np.array([fill], x.dtype) if boundary == Boundary.CONSTANT else None
+    offset = (0,) * batches + tuple(offset)
+    met = _core.tile_fft_correlate(
+        x, spectrum, points, w.shape, out, offset, boundary, element, threads
+    )
+    assert met == (0, 0)
+    return out
+
+
+def check_tiles(x, w, out, offset, boundary=0, fill=0):
+    batches = x.ndim - w.ndim
+    kernel = w.reshape((1,) * batches + w.shape)
+    axes = tuple(range(batches, x.ndim))
+    offset = (0,) * batches + tuple(offset)
+    expected = correlate_reference(x, kernel, out.shape, offset, boundary, fill, axes)
+    repeats = sum(out.shape) // min(x.shape) + 2
+    data = np.append(x, np.full(out.size, fill, x.dtype))
+    assert_within(out, expected, 2 * fft_bound(data, w, x.dtype, repeats), x.dtype)
+
+
+@pytest.mark.parametrize("dtype", "fd")
+@pytest.mark.parametrize("points", IMAGE_TILES + VOLUME_TILES)
+def test_tiles_of_every_size(points, dtype, rng):
+    """Kernels up to the tile's size, outputs around multiples of what a tile gives."""
+    large = np.prod(points) > 4096
+    for part in (7,) if large else (1, 3, 2):
+        taps = tuple(max(p // part - (part == 1), 1) for p in points)
+        valid = [p - t + 1 for p, t in zip(points, taps, strict=True)]
+        for more in (-1, 0, 1):
+            side = 1 if len(points) == 3 else 2
+            out = tuple(max(side * v + more, 1) for v in valid)
+            x, w = random_array(rng, (2, *out), dtype), random_array(rng, taps, dtype)
+            offset = tuple(-(t // 2) for t in taps)
+            check_tiles(x, w, correlate_tiles(x, w, points, x.shape, offset), offset)
+
+
+@pytest.mark.parametrize("taps", [(1, 1), (1, 16), (16, 1), (16, 16)])
+def test_extreme_taps(taps, rng):
+    x, w = random_array(rng, (3, 40, 50), "f"), random_array(rng, taps, "f")
+    check_tiles(x, w, correlate_tiles(x, w, (16, 16), (3, 37, 41), (-2, -3)), (-2, -3))
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dtype", "fd")
+def test_boundaries_of_tiles(dtype, boundary, rng):
+    """Data smaller and larger than the kernel and a tile, read from anywhere."""
+    sides = (1, 2, 15, 16, 17, 40)
+    for rows, columns in itertools.product(sides, repeat=2):
+        taps = tuple(int(rng.choice([2, 3, 9, 16])) for _ in range(2))
+        offset = tuple(int(rng.choice([-2 * t - 9, 1 - t, -(t // 2), 0, 3])) for t in taps)
+        fill = 2 if boundary is Boundary.CONSTANT else 0
+        x, w = random_array(rng, (rows, columns), dtype), random_array(rng, taps, dtype)
+        shape = (rows + 5, columns + 30)
+        out = correlate_tiles(x, w, (16, 32), shape, offset, boundary, fill)
+        check_tiles(x, w, out, offset, boundary, fill)
+        if rows + columns < 40:
+            x, w = x.reshape(rows, 1, columns), random_array(rng, (3, *taps), dtype)
+            out = correlate_tiles(x, w, (16, 16, 16), (4, *shape), (-1, *offset), boundary, fill)
+            check_tiles(x, w, out, (-1, *offset), boundary, fill)
+
+
+def image(x, w, dtype, axes=None, offset=None, out=None, boundary=Boundary.ZERO):
+    axes = tuple(range(len(x))) if axes is None else axes
+    offset = tuple(-(m // 2) for m in w) if offset is None else offset
+    return Problem(x, w, x if out is None else out, axes, offset, np.dtype(dtype), boundary)
+
+
+@pytest.mark.parametrize(
+    ("shape", "kernel", "axes"),
+    [
+        ((150, 170), (21, 30), (0, 1)),
+        ((40, 45, 50), (7, 5, 9), (0, 1, 2)),
+        ((5, 90, 80), (1, 12, 9), (1, 2)),
+        ((90, 80, 3), (12, 9, 1), (0, 1)),
+        ((90, 3, 80), (12, 1, 9), (0, 2)),
+        ((2, 20, 3, 30, 25), (1, 5, 1, 6, 7), (1, 3, 4)),
+    ],
+)
+@pytest.mark.parametrize("layout", ["C", "F", "reversed", "stepped", "unaligned", "readonly"])
+@pytest.mark.parametrize("dtype", "fd")
+def test_layouts_of_images(dtype, layout, shape, kernel, axes, rng):
+    x, w = random_array(rng, shape, dtype), random_array(rng, kernel, dtype)
+    problem = image(shape, kernel, dtype, axes, boundary=Boundary.REFLECT)
+    expected = correlate_reference(x, w, shape, problem.offset, Boundary.REFLECT, 0, axes)
+    out = laid_out(np.zeros(shape, dtype), layout if layout != "readonly" else "stepped")
+    solve(problem, laid_out(x, layout), laid_out(w, layout), out=out)
+    assert_within(out, expected, 2 * fft_bound(x, w, dtype, 3), np.dtype(dtype))
+
+
+@pytest.mark.parametrize("shape", [(300, 320), (60, 50, 70), (7, 90, 100)])
+@pytest.mark.parametrize("dtype", "fd")
+def test_same_bits_of_images_for_any_number_of_threads(dtype, shape, rng):
+    kernel = (1, 20, 17) if shape[0] == 7 else (9,) * len(shape)
+    axes = (1, 2) if shape[0] == 7 else tuple(range(len(shape)))
+    x, w = random_array(rng, shape, dtype), random_array(rng, kernel, dtype)
+    problem = image(shape, kernel, dtype, axes)
+    one = solve(problem, x, w, threads=1)
+    for threads in (2, 3, 5):
+        np.testing.assert_array_equal(solve(problem, x, w, threads), one)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("where", ["data", "kernel"])
+@pytest.mark.parametrize("shape", [(200, 210), (40, 45, 50)])
+@pytest.mark.parametrize("dtype", "fd")
+def test_nonfinite_values_of_images_touch_their_windows_only(dtype, shape, where, value, rng):
+    w = random_array(rng, (11, 12, 7)[: len(shape)], dtype)
+    w[(2,) * len(shape)] = 0
+    x = random_array(rng, shape, dtype)
+    problem = image(shape, w.shape, dtype)
+    clean = solve(problem, x, w)
+    if where == "data":
+        x[(0,) * len(shape)] = x[(33,) * len(shape)] = value
+    else:
+        w[(-1,) * len(shape)] = value
+    with np.errstate(invalid="ignore"):
+        expected = correlate_reference(x, w, x.shape, problem.offset)
+    result = solve(problem, x, w)
+    touched = ~np.isfinite(expected)
+    assert touched.any()
+    np.testing.assert_array_equal(result[touched], expected[touched].astype(dtype))
+    if where == "data":
+        x[~np.isfinite(x)] = 0
+        assert np.abs(result - clean)[~touched].max() <= 4 * fft_bound(x, w, dtype)
+
+
+@pytest.mark.parametrize("dtype", "fd")
+def test_finite_images_do_not_overflow_on_the_way(dtype):
+    largest = float(np.finfo(dtype).max)
+    x = np.full((300, 280), largest / 8, dtype)
+    w = np.full((20, 20), 1e-3, dtype)
+    result = solve(image(x.shape, w.shape, dtype), x, w)
+    ones = correlate_reference(np.ones(x.shape), w, x.shape, (-10, -10))
+    np.testing.assert_allclose(result / (largest / 8), ones.astype(float), rtol=1e-4)
+
+
+def test_layouts_of_tiles():
+    """Tiles hold their kernel, and all that they take is within the bound."""
+    for dtype, side, taps in itertools.product("fd", (20, 100, 500, 1100), (2, 3, 16, 17, 65, 300)):
+        for axes in (2, 3):
+            problem = image((side,) * axes, (min(taps, side),) * axes, dtype)
+            layout = tilefft.choose_layout(problem)
+            if axes == 2 and taps < 300:
+                assert layout is not None
+            if layout is None:
+                continue
+            assert all(p >= min(taps, side) for p in layout.points)
+            used = layout.spectrum + layout.threads * layout.workspace
+            assert used <= problem.workspace_limit
+
+
 def test_refusals():
     taps = np.dtype("f")
     assert tilefft.reject(line(100, 5, 100, 0, "i4")) is Reason.DTYPE
-    image = Problem((9, 9), (3, 3), (9, 9), (0, 1), (-1, -1), taps)
-    assert tilefft.reject(image) is None
-    assert tilefft.reject(replace(image, dtype=np.dtype("F"))) is Reason.NOT_TILED
-    assert tilefft.reject(replace(image, cut=np.dtype("B"))) is Reason.CUT
-    passes = replace(image, lines=(0, 1), boundary=Boundary.CONSTANT, fill=2.0)
-    assert tilefft.reject(passes) is Reason.PASSES
-    four = Problem((9,) * 4, (3,) * 4, (9,) * 4, (0, 1, 2, 3), (-1,) * 4, taps)
-    assert tilefft.reject(four) is Reason.NOT_TILED
+    assert tilefft.reject(image((9, 9), (3, 3), "i4")) is Reason.DTYPE
+    assert tilefft.reject(image((9, 9), (3, 3), "F")) is Reason.NOT_TILED
+    assert tilefft.reject(image((9,) * 4, (3,) * 4, "f")) is Reason.NOT_TILED
+    assert tilefft.reject(image((9, 9), (1, 1), "f")) is Reason.NOT_TILED
+    shifted = image((9, 9, 9), (3, 3, 1), "f", offset=(0, 0, 1))
+    assert tilefft.reject(shifted) is Reason.NOT_TILED
     kernels = Problem((9, 90), (9, 5), (9, 90), (1,), (0, -2), taps)
     assert tilefft.reject(kernels) is Reason.NOT_TILED
     assert tilefft.reject(line(0, 5, 4, -4, "f")) is Reason.EMPTY
     assert tilefft.reject(line(10**6, 10**5, 10**6, 0, "f")) is Reason.WORKSPACE
+    assert tilefft.reject(image((3000, 3000), (1500, 3), "f")) is Reason.WORKSPACE
+    assert tilefft.reject(image((9, 9), (3, 3), "f")) is None
+
+
+@pytest.mark.parametrize("points", [(8, 16), (16, 24), (16, 8192), (64,), (16, 16, 16, 16)])
+def test_bad_tiles_are_refused(points):
+    w = np.ones((3,) * len(points), "f")
+    with pytest.raises(ValueError, match=r"powers of two|two or three axes"):
+        _core.tile_fft_spectrum(w, points)
+    with pytest.raises(ValueError, match=r"powers of two|two or three axes"):
+        _core.tile_fft_scratch(w.dtype, points)
+
+
+def test_what_does_not_fit_a_tile_is_refused():
+    tile, x = (16, 16), np.ones((20, 20), "f")
+    spectrum = _core.tile_fft_spectrum(np.ones((3, 3), "f"), tile)
+    with pytest.raises(ValueError, match="fit the tile"):
+        _core.tile_fft_spectrum(np.ones((3, 17), "f"), tile)
+    with pytest.raises(ValueError, match="contiguous"):
+        _core.tile_fft_spectrum(np.ones(3, "f"), tile)
+    with pytest.raises(TypeError):
+        _core.tile_fft_spectrum(np.ones((3, 3), "F"), tile)
+    with pytest.raises(ValueError, match="fit the tile"):
+        _core.tile_fft_correlate(x, spectrum, tile, (3, 17), np.ones_like(x), (0, 0))
+    with pytest.raises(ValueError, match="fit each other"):
+        _core.tile_fft_correlate(x, spectrum[2:].copy(), tile, (3, 3), np.ones_like(x), (0, 0))
+    with pytest.raises(TypeError):
+        _core.tile_fft_correlate(x, spectrum, tile, (3, 3), np.ones((20, 20)), (0, 0))
+    with pytest.raises(ValueError, match="batches"):
+        _core.tile_fft_correlate(
+            np.ones((2, 20, 20), "f"), spectrum, tile, (3, 3), np.ones((1, 20, 20), "f"), (0, 0, 0)
+        )
 
 
 @pytest.mark.parametrize("points", [3, 63, 96])
@@ -159,101 +351,3 @@ def test_bad_skips_are_refused(skip):
     spectrum = _core.line_fft_spectrum(np.ones(30, "f"), 64)
     with pytest.raises(ValueError, match="fit each other"):
         _core.line_fft_correlate(np.ones(99, "f"), spectrum, 30, np.ones(99, "f"), (0,), skip)
-
-
-# --- tiles: images and volumes --------------------------------------------------------------------
-
-IMAGES = [((40, 70), (5, 9)), ((130, 65), (33, 2)), ((170, 140), (20, 31)), ((9, 13), (25, 30))]
-VOLUMES = [((20, 30, 40), (3, 5, 7)), ((19, 17, 40), (2, 9, 12))]
-
-
-def tiles(shape, taps, dtype, boundary=Boundary.ZERO, fill=0, offset=None):
-    offset = tuple(-(k // 2) for k in taps) if offset is None else offset
-    axes = tuple(range(len(shape)))
-    return Problem(shape, taps, shape, axes, offset, np.dtype(dtype), boundary, fill)
-
-
-def check_tiles(problem, x, w, out):
-    rest = problem.out, problem.offset, problem.boundary, problem.fill, problem.axes
-    expected = correlate_reference(x, w, *rest)
-    repeats = max(-(-k // n) for n, k in zip(x.shape, w.shape, strict=True)) + 2
-    data = np.append(x, np.full(x.size, problem.fill, x.dtype))
-    bound = 2 * fft_bound(data, w, problem.dtype, repeats**2)
-    assert_within(out, expected, bound, problem.dtype)
-
-
-@pytest.mark.parametrize("boundary", BOUNDARIES)
-@pytest.mark.parametrize("dtype", "fd")
-def test_tiles_of_images_and_volumes(dtype, boundary, rng):
-    fill = 2 if boundary is Boundary.CONSTANT else 0
-    for shape, taps in IMAGES + VOLUMES:
-        problem = tiles(shape, taps, dtype, boundary, fill)
-        x, w = random_array(rng, shape, dtype), random_array(rng, taps, dtype)
-        check_tiles(problem, x, w, solve(problem, x, w))
-
-
-@pytest.mark.parametrize("dtype", "fd")
-def test_tiles_at_the_edges_of_their_valid_size(dtype, rng):
-    """One output less and more than whole tiles give, with windows that begin anywhere."""
-    taps = (11, 13)
-    points = tilefft.choose_layout(tiles((500, 500), taps, dtype)).points
-    valid = [n - k + 1 for n, k in zip(points, taps, strict=True)]
-    for extra in (-1, 0, 1):
-        shape = tuple(2 * v + extra for v in valid)
-        for offset in ((-10, -12), (0, 0), (-5, 3)):
-            problem = tiles(shape, taps, dtype, Boundary.REFLECT, offset=offset)
-            x, w = random_array(rng, shape, dtype), random_array(rng, taps, dtype)
-            check_tiles(problem, x, w, solve(problem, x, w))
-
-
-@pytest.mark.parametrize("layout", ["reversed", "stepped", "transposed", "unaligned", "readonly"])
-@pytest.mark.parametrize("dtype", "fd")
-def test_layouts_of_batches_of_images(dtype, layout, rng):
-    x, w = random_array(rng, (3, 90, 120), dtype), random_array(rng, (1, 12, 15), dtype)
-    problem = Problem(x.shape, w.shape, x.shape, (1, 2), (0, -6, -7), np.dtype(dtype))
-    expected = correlate_reference(x, w, x.shape, problem.offset, 0, 0, (1, 2))
-    out = laid_out(np.zeros(x.shape, dtype), layout if layout != "readonly" else "stepped")
-    solve(problem, laid_out(x, layout), laid_out(w, layout), out=out)
-    assert_within(out, expected, 2 * fft_bound(x, w, dtype), np.dtype(dtype))
-
-
-@pytest.mark.parametrize("dtype", "fd")
-def test_tiles_give_the_same_bits_for_any_number_of_threads(dtype, rng):
-    problem = tiles((3 * 150, 500), (20, 30), dtype, Boundary.WRAP)
-    x, w = random_array(rng, problem.x, dtype), random_array(rng, problem.w, dtype)
-    one = solve(problem, x, w, threads=1)
-    for threads in (2, 3, 5):
-        np.testing.assert_array_equal(solve(problem, x, w, threads), one)
-
-
-@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
-@pytest.mark.parametrize("dtype", "fd")
-def test_nonfinite_pixels_touch_their_windows_only(dtype, value, rng):
-    problem = tiles((150, 170), (15, 12), dtype)
-    x, w = random_array(rng, problem.x, dtype), random_array(rng, problem.w, dtype)
-    w[3, 4] = 0
-    clean = solve(problem, x, w)
-    x[[0, 70, 149], [5, 80, 169]] = value
-    for sparse in (False, True):
-        asked = replace(problem, sparse=sparse)
-        with np.errstate(invalid="ignore"):
-            expected = correlate_reference(x, w, x.shape, problem.offset, 0, 0, (0, 1))
-        if sparse:  # the tap that is zero does not meet them
-            bad = ~np.isfinite(x)
-            met = correlate_reference(bad * 1.0, (w != 0) * 1.0, x.shape, problem.offset) > 0
-            expected = np.where(met, expected, 0)
-        result = solve(asked, x, w)
-        touched = ~np.isfinite(expected)
-        assert touched.any()
-        assert np.array_equal(touched, ~np.isfinite(result))
-        bound = 4 * fft_bound(np.nan_to_num(x, posinf=0, neginf=0), w, dtype)
-        assert np.abs(result - clean)[~touched].max() <= bound
-
-
-@pytest.mark.parametrize("dtype", "fd")
-def test_finite_images_do_not_overflow_on_the_way(dtype):
-    largest = float(np.finfo(dtype).max)
-    problem = tiles((120, 150), (20, 20), dtype, Boundary.NEAREST)
-    w = np.full(problem.w, 1 / 400, dtype)
-    result = solve(problem, np.full(problem.x, largest / 8, dtype), w)
-    np.testing.assert_allclose(result, largest / 8, rtol=1e-4)

@@ -30,6 +30,7 @@ NAME = "tilefft"
 _LENGTHS = tuple(1 << p for p in range(6, 17))
 _TILE_LENGTHS = tuple(1 << p for p in range(4, 11))
 _MOST_TILE_AXES = 3
+_MOST_TILE_POINTS = 1 << 22
 # A tile gives at least this part of its points along each axis.
 _LEAST_VALID = 8
 # Lengths tried along each axis: their product is the candidates.
@@ -124,7 +125,7 @@ def _tiles(problem: Problem, axes: Shape) -> Iterator[Layout]:
         points = tuple(c.points for c in cut)
         pairs = -(-others * math.prod(c.count for c in cut) // 2)
         spectrum = 2 * math.prod(points) * scalar
-        if spectrum > problem.workspace_limit:
+        if math.prod(points) > _MOST_TILE_POINTS or spectrum > problem.workspace_limit:
             continue
         workspace = _core.tile_fft_scratch(problem.dtype, points)
         threads = (problem.workspace_limit - spectrum) // workspace
