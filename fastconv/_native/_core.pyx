@@ -302,8 +302,9 @@ def filter_blocks(cnp.ndarray x, cnp.ndarray out, passes, taps, offset, int boun
         Booleans, integers, float32 or float64 in native byte order, of one dimensionality, with any
         strides; none empty, and not overlapping.
     passes : sequence of (int, int, sequence of ndarray)
-        Kind (PASS_TILE, PASS_ORDERED, PASS_BOX, PASS_RUNNING) and axis of each pass, or ALL_AXES for the only
-        pass, and its kernel for each term: contiguous, of `dtype`, with taps[axis] elements.
+        Kind (PASS_TILE, PASS_ORDERED, PASS_BOX, PASS_RUNNING: one for all) and axis of each pass,
+        or ALL_AXES for the only pass, and its kernel for each term: contiguous, of `dtype`, with
+        taps[axis] elements.
     taps : sequence of int
         Taps of the kernel along each axis.
     offset : sequence of int
@@ -346,8 +347,16 @@ def filter_blocks(cnp.ndarray x, cnp.ndarray out, passes, taps, offset, int boun
     if (filter.x_type == STORAGE_TYPES or filter.out_type == STORAGE_TYPES
             or dtype.kind != "f" or dtype.itemsize not in (4, 8)):
         raise TypeError(f"no kernel filters {x.dtype} into {out.dtype} by {dtype}")
+    if not (x.dtype.isnative and out.dtype.isnative):
+        raise TypeError(f"x and out must be in native byte order, not {x.dtype} and {out.dtype}")
     if x.size == 0 or out.size == 0 or len(taps) != ndim or not 0 < len(passes) <= MAX_AXES:
         raise ValueError("x and out must not be empty, and taps must have a number an axis")
+    if not cnp.PyArray_ISWRITEABLE(out):
+        raise ValueError("out is read-only")
+    if not 0 <= boundary < 6 or threads < 1:
+        raise ValueError(f"no such boundary, or no thread: {boundary}, {threads}")
+    if fill is not None and (fill.dtype != dtype or fill.size != 1):
+        raise ValueError(f"fill must be one element of {dtype}")
     filter.axis_count = ndim
     for i in range(ndim):
         filter.axes[i] = job.axes[i]
@@ -367,8 +376,17 @@ def filter_blocks(cnp.ndarray x, cnp.ndarray out, passes, taps, offset, int boun
     filter.terms = len(passes[0][2])
     if not 0 < filter.terms <= MAX_TERMS:
         raise ValueError("a pass must have a kernel, and few of them")
+    along = [axis for _, axis, _ in passes]
+    whole = along == [ALL_AXES]
+    if not whole and sorted(along) != sorted(set(along).union(
+            [i for i in range(ndim) if filter.axes[i].taps > 1])):
+        raise ValueError("every axis with taps must have one pass, unless one is over all")
     for p, (kind, axis, kernels) in enumerate(passes):
         step = &filter.passes[p]
+        if kind != passes[0][0] or not PASS_TILE <= kind <= PASS_RUNNING or (
+                whole and kind > PASS_ORDERED) or (
+                kind == PASS_RUNNING and filter.type != FLOAT64):
+            raise ValueError(f"no passes of kind {kind} along {along} in {dtype}")
         step.kind = <PassKind>(<int>kind)
         step.axis = axis
         if not (0 <= axis < ndim or (axis == ALL_AXES and len(passes) == 1)):
