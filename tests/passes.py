@@ -90,8 +90,12 @@ class Filter:
         return out.take()
 
     def check(self, threads=1, layout="C"):
-        """Run, and compare: by bits where the order of the sums is promised, or nothing rounds."""
-        result, label = self.run(threads, layout), repr(self)
+        """Run and compare."""
+        self.compare(self.run(threads, layout))
+
+    def compare(self, result):
+        """By bits where the order of the sums is promised, or nothing rounds."""
+        label = repr(self)
         with np.errstate(all="ignore"):
             expected = self.sums()
         if self.kind == ORDERED or self.out_dtype in INTEGERS:

@@ -22,6 +22,7 @@
 
 #include "dispatch.hpp"
 #include "scratch.hpp"
+#include "sizes.hpp"
 #include "taps.hpp"
 #include "threads.hpp"
 
@@ -52,11 +53,6 @@ constexpr double running_loss = 64;
 constexpr ptrdiff_t scratch_limit = 16 << 20;
 constexpr ptrdiff_t unit_limit = 16;  // elements of a pixel's channels that move with it
 constexpr ptrdiff_t blocks_per_thread = 4;
-
-ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-ptrdiff_t max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
-ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
-ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
 
 constexpr ptrdiff_t storage_bytes[STORAGE_TYPES] = {1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
 

@@ -18,6 +18,7 @@
 
 #include "dispatch.hpp"
 #include "scratch.hpp"
+#include "sizes.hpp"
 #include "taps.hpp"
 #include "threads.hpp"
 
@@ -38,11 +39,6 @@ constexpr ptrdiff_t edge_piece_bytes = 4 << 10;
 constexpr ptrdiff_t scratch_limit = 16 << 20;
 // An axis of channels up to this many bytes moves with its pixel.
 constexpr ptrdiff_t inner_bytes_limit = 128;
-
-ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
-ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
-ptrdiff_t min(ptrdiff_t a, ptrdiff_t b) { return a < b ? a : b; }
-ptrdiff_t max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 
 bool unconvolved(const CorrelationAxis& a) {
   return a.taps == 1 && a.offset == 0 && a.x_extent == a.out_extent;

@@ -5,6 +5,7 @@
 
 #include "dispatch.hpp"
 #include "scratch.hpp"
+#include "sizes.hpp"
 #include "taps.hpp"
 
 namespace fastconv {
@@ -17,8 +18,6 @@ constexpr ptrdiff_t weight_bytes = 4 << 10;
 constexpr int group_limit = 256;
 // The widest tile of any level: rows times bytes of vectors.
 constexpr ptrdiff_t tile_bytes = 16 * 4 * cache_line;
-
-ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b * b; }
 
 template <class Scalar>
 bool finite(const char* p, int parts) {

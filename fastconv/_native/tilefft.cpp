@@ -16,6 +16,7 @@
 
 #include "dispatch.hpp"
 #include "scratch.hpp"
+#include "sizes.hpp"
 #include "stages.hpp"
 #include "threads.hpp"
 
@@ -33,8 +34,6 @@ void prefetch(const char* p, ptrdiff_t bytes) {
   for (ptrdiff_t i = 0; i < bytes; i += alignment) __builtin_prefetch(p + i, Write);
 }
 
-ptrdiff_t divide_up(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
-ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return divide_up(a, b) * b; }
 
 // Where everything lies in a tile, and in the scratch of one thread.
 struct Shape {
@@ -170,16 +169,16 @@ class TileFftJob {
     for (int a = 0; a < MAX_TILE_AXES; a++) {
       const ptrdiff_t valid = points[a] - tiled_[a].taps + 1;
       // Tiles of one size, so that what they transform is as small as it can be; whole vectors.
-      step_[a] = divide_up(tiled_[a].out_extent, divide_up(tiled_[a].out_extent, valid));
+      step_[a] = ceil_div(tiled_[a].out_extent, ceil_div(tiled_[a].out_extent, valid));
       if (a == MAX_TILE_AXES - 1 && round_up(step_[a], set_.lanes) <= valid)
         step_[a] = round_up(step_[a], set_.lanes);
-      counts_[a] = divide_up(tiled_[a].out_extent, step_[a]);
+      counts_[a] = ceil_div(tiled_[a].out_extent, step_[a]);
       tiles_ *= counts_[a];
     }
     for (int a = 0; a < batch_axes_; a++) tiles_ *= c.axes[a].out_extent;
   }
 
-  ptrdiff_t pairs() const { return divide_up(tiles_, 2); }
+  ptrdiff_t pairs() const { return ceil_div(tiles_, 2); }
 
   // What was not finite, before the transforms and after them.
   struct Found {
@@ -232,9 +231,9 @@ class TileFftJob {
   void run_pair(ptrdiff_t pair, char* scratch, Found& found) const {
     const Tile a = tile(2 * pair), b = tile(2 * pair + 1);
     const ptrdiff_t in_depth = larger(a.reach[0], b.reach[0]);
-    const ptrdiff_t in_groups = divide_up(larger(a.reach[2], b.reach[2]), set_.lanes);
+    const ptrdiff_t in_groups = ceil_div(larger(a.reach[2], b.reach[2]), set_.lanes);
     const ptrdiff_t out_depth = larger(a.count[0], b.count[0]);
-    const ptrdiff_t out_groups = divide_up(larger(a.count[2], b.count[2]), set_.lanes);
+    const ptrdiff_t out_groups = ceil_div(larger(a.count[2], b.count[2]), set_.lanes);
     const ptrdiff_t out_rows = larger(a.count[1], b.count[1]);
     const ptrdiff_t slab = shape_.rows * set_.lanes;
 
