@@ -15,12 +15,14 @@ from oracle import (
     assert_within,
     correlate_reference,
     direct_bound,
+    epsilon,
     fft_bound,
     random_array,
 )
+from passes import ALL_AXES, BOX, ORDERED, STORED, TILE, random_filter
 
 from fastconv import _planner
-from fastconv._methods import METHODS
+from fastconv._methods import METHODS, MOST_TERMS, _lines, count_terms
 from fastconv._problem import Boundary, Lines, Problem, Reason
 
 DTYPES = tuple("?bBhHiIqQfdgFDG")
@@ -55,28 +57,23 @@ def random_problem(rng):
     )
 
 
-def random_lines(rng, problem):
-    """The same problem in float32 or float64, by a kernel that is a sum of products of lines."""
-    dtype = np.dtype("fd"[rng.integers(2)])
-    lines = tuple(int(a) for a in rng.permutation(problem.axes))
-    terms = int(rng.integers(1, 4))
-    w = tuple(n if a in lines else 1 for a, n in enumerate(problem.w))
-    # The product of the lines meets the fill as a whole; passes would meet it one by one.
-    boundary = Boundary.REFLECT if problem.boundary == CONSTANT else problem.boundary
-    kernel = Lines(
-        tuple(tuple(random_array(rng, w[a], dtype) for a in lines) for _ in range(terms)),
-        lines,
-        len(w),
-    )
-    problem = replace(
-        problem, w=w, dtype=dtype, boundary=boundary, fill=0, lines=lines, terms=terms
-    )
-    return problem, kernel
+def with_terms(rng, problem):
+    """A problem as it is, or with two convolved axes and a kernel of few products of lines."""
+    along = [a for a in problem.axes if problem.w[a] > 1]
+    if len(along) != 2 or problem.varying:
+        return problem, None
+    problem = replace(problem, dtype=np.dtype("fd"[rng.integers(2)]))
+    m, n = (problem.w[a] for a in along)
+    count = int(rng.integers(1, MOST_TERMS + 1))
+    w = (rng.standard_normal((m, count)) @ rng.standard_normal((count, n))).astype(problem.dtype)
+    return replace(problem, terms=count_terms(w)), w.reshape(problem.w)
 
 
 def solve(problem, method, x, w, out, threads=2):
     choice = _planner.choose(problem, method, threads)
-    choice.run(x, choice.prepare(w), out, threads)
+    with warnings.catch_warnings(), np.errstate(all="ignore"):
+        warnings.simplefilter("error")
+        choice.run(x, choice.prepare(w), out, threads)
 
 
 def reason_against(problem, method):
@@ -89,24 +86,21 @@ def test_random_problems(method, seed):
     rng = np.random.default_rng([6, seed])
     solved = 0
     for _ in range(CHUNK):
-        problem = random_problem(rng)
+        problem, w = random_problem(rng), None
+        if method == "separable":
+            problem, w = with_terms(rng, problem)
         layouts = [LAYOUTS[i] for i in rng.integers(len(LAYOUTS), size=2)]
         out_layout = NATIVE_LAYOUTS[rng.integers(len(NATIVE_LAYOUTS))]
-        lines = None
-        if method == "separable" or rng.random() < 0.1:
-            problem, lines = random_lines(rng, problem)
-        x, w = (random_array(rng, s, problem.dtype, small=True) for s in (problem.x, problem.w))
+        x = random_array(rng, problem.x, problem.dtype, small=True)
+        w = random_array(rng, problem.w, problem.dtype, small=True) if w is None else w
         if reason_against(problem, method):
             continue
         solved += 1
         out = laid_out(np.zeros(problem.out, problem.dtype), out_layout)
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            kernel = laid_out(w, layouts[1]) if lines is None else lines
-            solve(problem, method, laid_out(x, layouts[0]), kernel, out)
-        check(problem, method, x, w if lines is None else lines.dense(), out)
-    # tilefft takes floats along three axes at most, which are fewer of these.
-    assert solved > (CHUNK // 10 if method == "tilefft" else CHUNK // 4)
+        solve(problem, method, laid_out(x, layouts[0]), laid_out(w, layouts[1]), out)
+        check(problem, method, x, w, out)
+    # These take few of the problems: floats, along three axes at most; images of few terms.
+    assert solved > CHUNK // {"tilefft": 12, "separable": 7}.get(method, 4)
 
 
 def check(problem, method, x, w, out):
@@ -114,14 +108,122 @@ def check(problem, method, x, w, out):
     expected = correlate_reference(x, w, *rest)
     if problem.dtype.kind not in "fc":
         bound = 0
-    elif problem.lines or method in ("fft", "tilefft"):
-        repeats = sum(problem.out) // max(min(problem.x), 1) + 2
-        filled = np.append(x, np.full(max(sum(problem.out), 1), problem.fill, problem.dtype))
-        bound = fft_bound(filled, w, problem.dtype, repeats)
+    elif method in ("fft", "tilefft"):
+        bound = bound_of_transforms(problem, x, w)
+    elif method == "separable":
+        terms = _lines.decompose(w.reshape([n for n in w.shape if n > 1]))
+        sizes = sum(abs(np.outer(*term)) for term in terms).reshape(w.shape)
+        bound = direct_bound(x, sizes, problem.dtype, *rest)
+        reach = max(abs(x).max(), abs(problem.fill))
+        bound = bound + 2 * epsilon(problem.dtype) * abs(w).sum() * reach
     else:
         bound = direct_bound(x, w, problem.dtype, *rest)
     label = f"{problem} {BOUNDARIES[problem.boundary]}"
     assert_within(out, expected, bound, problem.dtype, label)
+
+
+def bound_of_transforms(problem, x, w):
+    repeats = sum(problem.out) // max(min(problem.x), 1) + 2
+    x = x.astype(problem.dtype)
+    filled = np.append(x, np.full(max(sum(problem.out), 1), problem.fill, x.dtype))
+    return fft_bound(filled, w, problem.dtype, repeats)
+
+
+# Lines, sums that are cut, taps that are none -----------------------------------------------------
+
+FILTERS = ((TILE, "f"), (TILE, "d"), (ORDERED, "d"), (BOX, "f"), (BOX, "d"))
+
+
+def random_case(rng):
+    """A filter by lines, or by a kernel over all axes; data and result may be of other dtypes."""
+    kind, dtype = FILTERS[rng.integers(len(FILTERS))]
+    ndim = int(rng.integers(1, 5))
+    shape = tuple(int(n) for n in rng.integers(1, LONGEST[ndim] + 1, ndim))
+    taps = [int(n) if rng.random() < 0.8 else 1 for n in rng.integers(1, LONGEST[ndim] + 1, ndim)]
+    dense = kind != BOX and rng.random() < 0.5
+    axes = rng.permutation([a for a in range(ndim) if taps[a] > 1 or rng.random() < 0.2])
+    axes = (ALL_AXES,) if dense or not axes.size else tuple(int(a) for a in axes)
+    if axes == (ALL_AXES,) and kind == BOX:
+        kind = TILE
+    x, out = (dtype if rng.random() < 0.4 else STORED[rng.integers(len(STORED))] for _ in range(2))
+    if kind == TILE and not np.can_cast(out, np.dtype(f"i{np.dtype(dtype).itemsize // 2}")):
+        out = dtype  # exact sums are of few bits
+    boundary = int(rng.integers(6))
+    case = random_filter(
+        *(rng, shape, tuple(taps), kind, dtype, x, out, axes),
+        count=int(rng.integers(1, 4)) if kind == TILE and axes != (ALL_AXES,) else 1,
+        boundary=boundary,
+        fill=int(rng.integers(-3, 4)) if boundary == CONSTANT else 0,
+        cut=True,
+    )
+    if kind == BOX:
+        case.terms = [[np.full(line.size, 1 / line.size) for line in case.terms[0]]]
+    if kind == ORDERED:
+        case.cut = True  # to floats as well
+    if axes == (ALL_AXES,):
+        case.skip_zeros = bool(rng.integers(2))
+        case.terms[0][0][rng.random(case.terms[0][0].size) < 0.3] = 0
+    if x in "fd" and out in "fd" and rng.random() < 0.3:
+        case.x.flat[rng.integers(case.x.size)] = (np.nan, np.inf, -np.inf)[rng.integers(3)]
+    return case
+
+
+def problem_of(case):
+    """The problem that a filter is, and its kernel."""
+    dense = case.axes == (ALL_AXES,)
+    axes = tuple(range(case.x.ndim)) if dense else tuple(sorted(case.axes))
+    problem = Problem(
+        *(case.x.shape, case.taps, case.out_shape, axes, case.offset, np.dtype(case.dtype)),
+        boundary=Boundary(case.boundary),
+        fill=case.fill,
+        lines=() if dense else case.axes,
+        terms=None if dense else len(case.terms),
+        box=case.kind == BOX,
+        sparse=case.skip_zeros,
+        cut=np.dtype(case.out_dtype) if case.cut else None,
+        exact=case.kind == TILE and case.cut,
+    )
+    if dense:
+        return problem, case.terms[0][0].reshape(case.taps).astype(case.dtype)
+    return problem, Lines(tuple(map(tuple, case.terms)), case.axes, case.x.ndim)
+
+
+@pytest.mark.parametrize("seed", range(CHUNKS))
+@pytest.mark.parametrize("method", NAMES)
+def test_random_filters(method, seed):
+    rng = np.random.default_rng([11, seed])
+    solved = 0
+    for _ in range(CHUNK):
+        case = random_case(rng)
+        layout = NATIVE_LAYOUTS[rng.integers(len(NATIVE_LAYOUTS))]
+        problem, w = problem_of(case)
+        if reason_against(problem, method):
+            continue
+        solved += 1
+        out = laid_out(np.zeros(case.out_shape, case.out_dtype), layout)
+        solve(problem, method, laid_out(case.x, layout), w, out)
+        check_filter(problem, method, case, w, out)
+    assert solved > CHUNK // {"direct": 3, "separable": 3}.get(method, 8)
+
+
+def check_filter(problem, method, case, w, out):
+    if isinstance(w, Lines) and method != "separable":
+        w = w.dense()
+        case = replace(case, kind=TILE, axes=(ALL_AXES,), terms=[[w]])
+    if method not in ("fft", "tilefft"):
+        case.compare(out)
+        return
+    with np.errstate(all="ignore"):
+        expected = case.sums()
+    for test in (np.isnan, np.isposinf, np.isneginf):
+        np.testing.assert_array_equal(test(out), test(expected), err_msg=f"{case}")
+    at = np.isfinite(expected)
+    assert_within(
+        out[at], expected[at], bound_of_transforms(problem, case.x, w), out.dtype, f"{case}"
+    )
+
+
+# Kernels as sums of products of lines -------------------------------------------------------------
 
 
 @pytest.mark.parametrize("method", NAMES)
