@@ -42,6 +42,8 @@ NO_SIGMA = 1e-15
 OPTIONS = {"truncate", "radius"}
 # Filters that are kept ready, the least recently used going first.
 _READY_FILTERS = 256
+# Taps from this on might leave float32's range, or their products might.
+_LARGE_TAP = 2.0**100
 # Whole numbers up to these are exact.
 _EXACT: tuple[tuple[np.dtype[Any], float], ...] = (
     (np.dtype(np.float32), 2.0**24),
@@ -144,6 +146,19 @@ def make_output(output: Any, input: np.ndarray, complex_output: bool) -> np.ndar
     return array
 
 
+def apart(weights: Any, output: Any) -> np.ndarray:
+    """Return the weights as an array that the output does not overwrite."""
+    w = np.asarray(weights)
+    return w.copy() if isinstance(output, np.ndarray) and np.may_share_memory(w, output) else w
+
+
+def check_real(weights: Any) -> Any:
+    """Refuse complex weights, whose parts are filters of their own."""
+    if np.iscomplexobj(weights):
+        raise TypeError("the parts of complex weights filter apart: plan for one of them")
+    return weights
+
+
 def check_cval(cval: Any) -> float:
     """Return the fill of a real input."""
     if isinstance(cval, (str, bytes, complex, np.complexfloating)):
@@ -177,6 +192,7 @@ class Pass:
 
 def _compute_dtype(source: np.dtype[Any], result: np.dtype[Any]) -> np.dtype[Any]:
     """Of the sums: float32 where both ends hold no more, else float64."""
+    source, result = source.newbyteorder("="), result.newbyteorder("=")
     narrow = source == np.float32 or (source.kind in "biu" and source.itemsize <= 2)
     return np.dtype(np.float32 if narrow and result == np.float32 else np.float64)
 
@@ -222,7 +238,10 @@ def _rules(
     if result.kind == "f":
         if small:
             return {"dtype": np.dtype(np.float64), "cut": result.newbyteorder("=")}
-        return {"dtype": _compute_dtype(source, result)}
+        dtype = _compute_dtype(source, result)
+        if dtype == np.float32 and max(float(np.abs(k).max()) for k in kernels) >= _LARGE_TAP:
+            dtype = np.dtype(np.float64)
+        return {"dtype": dtype}
     exact = _exact_dtype(source, result, kernels, cval)
     return {
         "dtype": exact or np.dtype(np.float64),
@@ -442,7 +461,7 @@ def correlate_dense(
     *,
     convolution: bool,
 ) -> np.ndarray:
-    input, weights = check_input(input), np.asarray(weights)
+    input, weights = check_input(input), apart(weights, output)
     complex_weights = weights.dtype.kind == "c"
     if complex_weights and not convolution:
         weights = weights.conj()

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
-from fastconv._methods import METHODS, Method, Runner, direct, reference, separable
+from fastconv import _cost
+from fastconv._methods import METHODS, Method, Runner, direct, fft, reference, separable, tilefft
 from fastconv._native import _core
-from fastconv._problem import Boundary, Lines, Problem
+from fastconv._problem import Boundary, Lines, Problem, Reason
 
 AUTO = "auto"
 
@@ -134,6 +135,8 @@ def store(result: np.ndarray, out: np.ndarray, cut: bool = False) -> None:
     """Convert a result to its promised dtype: floats for integers round, or are `cut`."""
     if out.dtype.kind in "biu" and result.dtype.kind == "f" and not cut:
         np.rint(result, out=result)
+    if cut and out.dtype.kind == "b":  # as the byte of the number, which is what SciPy stores
+        result = result.astype(np.int64).astype(np.uint8)
     if out.dtype.kind in "iu" and result.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             # By way of int64, which wraps where float64 to a narrow type would not.
@@ -200,6 +203,13 @@ def _choose(problem: Problem, method: str, threads: int) -> Choice:
         raise ValueError(f"method={method!r} cannot solve this problem: {by_name[name].reason}")
     why = "fastest" if name == fastest else "asked for"
     candidates = tuple(_explained(s, f"{why}, " if s.name == name else "") for s in standings)
+    least = by_name[name].predicted or 0.0
+    candidates = tuple(
+        replace(c, reason=str(Reason.LESS_EXACT))
+        if name == fastest and c.predicted is not None and c.predicted < least
+        else c
+        for c in candidates
+    )
     chosen = next(m for m in METHODS if name == m.NAME)
     return Choice(problem, name, candidates, chosen.build(problem))
 
@@ -235,7 +245,16 @@ def _fastest(problem: Problem, able: list[Method]) -> str:
     Ranked by the time on one thread: methods round differently, and the bits of a result must not
     depend on the number of threads.
     """
+    exact = [m for m in able if m not in (fft, tilefft, reference)]
+    if exact and _wants_exact(problem):
+        able = exact
     return min(able, key=lambda m: m.estimate(problem, 1).seconds).NAME
+
+
+def _wants_exact(problem: Problem) -> bool:
+    """Whether sums are to err by their own windows: smoothing by lines, and small images."""
+    convolved = [a for a in problem.axes if problem.w[a] > 1]
+    return bool(problem.lines) or (len(convolved) > 1 and problem.macs < _cost.SPECTRA_MACS)
 
 
 def clear_cache() -> None:

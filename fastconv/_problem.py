@@ -43,8 +43,9 @@ class Reason(enum.StrEnum):
     WORKSPACE = "would take more memory than allowed"
     CUT = "sums are cut or rounded as SciPy's: only its order gives the same"
     PASSES = "every pass is cut, or meets the fill, by itself"
-    UNKNOWN_KERNEL = "takes a kernel whose values are known"
-    NOT_SEPARABLE = "the kernel is no sum of at most 3 products of lines"
+    LESS_EXACT = "errs by all the data, not by each output's own window"
+    UNKNOWN_KERNEL = "takes kernels that were looked at: large ones along two axes, with values"
+    NOT_SEPARABLE = "the kernel was not found to be a sum of at most 3 products of lines"
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ import math
 import numbers
 import operator
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,7 @@ from fastconv._filters import (
     OPTIONS,
     Output,
     Pass,
+    apart,
     as_numbers,
     by_weights,
     check_axes,
@@ -32,6 +34,7 @@ from fastconv._filters import (
     check_input,
     check_mode,
     check_plannable,
+    check_real,
     correlate_dense,
     dense_kernel,
     each,
@@ -48,7 +51,7 @@ from fastconv._methods import MOST_TERMS
 from fastconv._native._core import short_filter
 from fastconv._plan import Call, lowered_by
 from fastconv._planner import Choice, Prepared
-from fastconv._problem import SMALL_SIZE, Boundary
+from fastconv._problem import SMALL_SIZE, Boundary, Spec
 from fastconv._threads import get_num_threads
 
 __all__ = [
@@ -83,9 +86,13 @@ def _lower_dense_planned(
 ) -> Call:
     input = check_input(input)
     check_plannable(input, output)
-    w, offset = dense_kernel(input, weights, origin, axes, convolution=convolution)
+    values = np.full(weights.shape, np.pi) if isinstance(weights, Spec) else check_real(weights)
+    w, offset = dense_kernel(input, values, origin, axes, convolution=convolution)
     result = result_dtype(output, input, complex_output=False)
-    return lower_dense(input, w, offset, check_mode(mode), check_cval(cval), result, True)
+    call = lower_dense(input, w, offset, check_mode(mode), check_cval(cval), result, True)
+    if isinstance(weights, Spec):  # of the kernel only the shape is known
+        return replace(call, arrays=(input, Spec(w.shape)))
+    return call
 
 
 def _lower_correlate(
@@ -302,7 +309,8 @@ def _lower_correlate1d(
     origin: Any = 0,
 ) -> Call:
     input = check_input(input)
-    return lower_planned(input, [_line_pass(input, weights, axis, mode, origin)], cval, output)
+    only = _line_pass(input, check_real(weights), axis, mode, origin)
+    return lower_planned(input, [only], cval, output)
 
 
 def _lower_convolve1d(
@@ -374,7 +382,7 @@ def correlate1d(
     >>> fastconv.ndimage.correlate1d([2, 8, 0, 4, 1, 9, 9, 0], [1, 3])
     array([ 8, 26,  8, 12,  7, 28, 36,  9])
     """
-    w = np.asarray(weights)
+    w = apart(weights, output)
     if w.dtype.kind == "c":
         w = w.conj()
     return _correlate_line(check_input(input), w, axis, output, mode, cval, origin)
@@ -436,7 +444,7 @@ def convolve1d(
     >>> fastconv.ndimage.convolve1d([2, 8, 0, 4, 1, 9, 9, 0], [1, 3])
     array([14, 24,  4, 13, 12, 36, 27,  0])
     """
-    w, origin = _flipped(weights, origin)
+    w, origin = _flipped(apart(weights, output), origin)
     return _correlate_line(check_input(input), w, axis, output, mode, cval, origin)
 
 
@@ -670,7 +678,8 @@ def gaussian_filter(
     Notes
     -----
     The passes along the axes go over blocks that stay in the cache. Floats are rounded after the
-    last pass only; integers are cut after every one, as in SciPy.
+    last pass, integers cut after every one, as in SciPy; so are floats of up to 4096 elements
+    rounded.
 
     Examples
     --------
@@ -1231,6 +1240,10 @@ def generic_gradient_magnitude(
     return result
 
 
+# Along more axes the cross would be a small part of its kernel.
+_CROSS_AXES = 3
+
+
 def _cross(input: Any, axes: tuple[int, ...]) -> np.ndarray:
     """Return the kernel that sums second differences along the axes."""
     ndim = len(input.shape)
@@ -1243,9 +1256,8 @@ def _cross(input: Any, axes: tuple[int, ...]) -> np.ndarray:
 
 def _is_one_sum(source: np.dtype[Any], result: np.dtype[Any], cval: Any) -> bool:
     """Whether cutting a sum of whole terms is what cutting and wrapping each of them gives."""
-    return result.kind == "f" or (
-        result.kind in "iu" and source.kind in "biu" and check_cval(cval).is_integer()
-    )
+    narrow = source.kind in "biu" and source.itemsize <= 2
+    return result.kind == "f" or (result.kind in "iu" and narrow and check_cval(cval).is_integer())
 
 
 def _lower_laplace(
@@ -1261,7 +1273,8 @@ def _lower_laplace(
     chosen = check_axes(axes, len(input.shape))
     result = result_dtype(output, input, complex_output=False)
     boundaries = {check_mode(m) for m in each(mode, len(chosen), "mode")}
-    if len(boundaries) != 1 or not _is_one_sum(input.dtype, result, cval):
+    one = len(boundaries) == 1 and len(chosen) <= _CROSS_AXES
+    if not one or not _is_one_sum(input.dtype, result, cval):
         raise ValueError("a filter an axis, not one: there is nothing to plan")
     w = _cross(input, chosen)
     offset = [-(n // 2) for n in w.shape]
@@ -1326,7 +1339,8 @@ def laplace(
     chosen = check_axes(axes, array.ndim)
     modes = each(mode, len(chosen), "mode")
     boundaries = {check_mode(m) for m in modes}
-    if len(boundaries) != 1 or not _is_one_sum(array.dtype, result.dtype, cval):
+    one = len(boundaries) == 1 and len(chosen) <= _CROSS_AXES
+    if not one or not _is_one_sum(array.dtype, result.dtype, cval):
 
         def derivative2(data: Any, axis: int, target: Any, rule: str, fill: Any) -> np.ndarray:
             return correlate1d(data, _SECOND_DIFFERENCE, axis, target, rule, fill)

@@ -226,6 +226,105 @@ def check_filter(problem, method, case, w, out):
 # Kernels as sums of products of lines -------------------------------------------------------------
 
 
+def gaussian(sigma):
+    x = np.arange(-int(4 * sigma + 0.5), int(4 * sigma + 0.5) + 1)
+    taps = np.exp(-0.5 * (x / sigma) ** 2)
+    return taps / taps.sum()
+
+
+def error_of(terms, w):
+    """‖w − Σ u vᵀ‖₁ in unit roundoffs of ‖w‖₁."""
+    wide = w.astype(np.longdouble)
+    rest = wide - sum(np.outer(*(line.astype(np.longdouble) for line in term)) for term in terms)
+    return float(abs(rest).sum() / abs(wide).sum()) / (epsilon(w.dtype) / 2)
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("dtype", "fd")
+def test_products_of_lines_are_found(dtype, rank, rng):
+    for _ in range(200):
+        m, n = rng.integers(3, 40, 2)
+        w = rng.standard_normal((m, rank)) @ rng.standard_normal((rank, n))
+        w = (w * 10.0 ** rng.integers(-20, 20)).astype(dtype)
+        terms = _lines.decompose(w)
+        assert len(terms) == rank == count_terms(w)
+        assert all(line.dtype == w.dtype and line.ndim == 1 for term in terms for line in term)
+        assert error_of(terms, w) <= 4
+
+
+@pytest.mark.parametrize("sigma", [0.5, 1, 2, 5, 8])
+def test_gaussians_are_found(sigma):
+    line = gaussian(sigma)
+    for w in (
+        np.outer(line, line).astype("f"),
+        np.outer(line.astype("f"), line.astype("f")),
+        np.outer(line, gaussian(2 * sigma)).astype("f"),
+        np.outer(line, line),
+    ):
+        (term,) = _lines.decompose(w)
+        assert error_of([term], w) <= 4.5
+
+
+@pytest.mark.parametrize("dtype", "fd")
+def test_other_kernels_are_not_taken_for_sums_of_products(dtype, rng):
+    product = np.outer(gaussian(2), gaussian(3)).astype(dtype)
+    spoilt = {
+        "random": rng.random((15, 15)),
+        "of rank 4": rng.random((20, 4)) @ rng.random((4, 30)),
+        "off by little": product * (1 + 1e-5 * rng.random(product.shape)),
+        "Gaussian on a disc": np.where(np.add.outer(*[np.arange(-7, 8) ** 2] * 2) < 50, 1, 0.5),
+    }
+    for value in (0, np.nan, np.inf):
+        spoilt[f"with one {value}"] = product.copy()
+        spoilt[f"with one {value}"][3, 4] = value
+    for name, w in spoilt.items():
+        assert _lines.decompose(w.astype(dtype)) == (), name
+        assert count_terms(w.astype(dtype)) == 0, name
+
+
+def test_kernels_of_small_extents_are_sums_of_as_many_products(rng):
+    for shape in ((1, 9), (9, 1), (2, 9), (9, 2), (3, 3)):
+        w = rng.standard_normal(shape).astype("f")
+        assert len(_lines.decompose(w)) == min(shape)
+
+
+SINGLE = np.dtype(np.float32)
+
+
+@pytest.mark.parametrize("sigma", [1.5, 2, 3, 5, 8, 20, 100])
+def test_rounded_taps_keep_their_sum(sigma):
+    """And their symmetry, and their values within a few units in the last place."""
+    line = gaussian(sigma)
+    taps = _lines.rounded(line, SINGLE)
+    assert taps.dtype == SINGLE
+    np.testing.assert_array_equal(taps, taps[::-1])
+    assert abs(taps.astype("d").sum() - line.sum()) <= 1e-3 * epsilon("f")
+    assert (abs(taps - line) <= 4 * np.spacing(line.astype("f"))).all()
+
+
+def test_rounded_taps_of_any_kind(rng):
+    for n in (1, 2, 3, 8, 9, 25):
+        half = rng.standard_normal(n) * 10.0 ** rng.integers(-3, 4, n)
+        symmetric = np.concatenate([half[:0:-1], half])
+        for line in (half, symmetric, half * 0, symmetric.round(1)):
+            kept = line.copy()
+            taps = _lines.rounded(line, SINGLE)
+            np.testing.assert_array_equal(line, kept)
+            assert (abs(taps - line) <= 6 * np.spacing(abs(line).astype("f"))).all()
+            assert np.array_equal(taps, taps[::-1]) == np.array_equal(line, line[::-1])
+            np.testing.assert_array_equal(_lines.rounded(line, np.dtype("d")), line)
+
+
+@pytest.mark.parametrize("line", [[np.inf] * 3, [np.inf, np.inf, 1, np.inf, np.inf], [1e39] * 3])
+def test_taps_past_float32_are_infinite(line):
+    taps = _lines.rounded(np.array(line), SINGLE)
+    with np.errstate(over="ignore"):
+        np.testing.assert_array_equal(taps, np.array(line, SINGLE))
+
+
+# All methods --------------------------------------------------------------------------------------
+
+
 @pytest.mark.parametrize("method", NAMES)
 def test_every_refusal_is_a_reason(method):
     rng = np.random.default_rng(7)

@@ -123,8 +123,12 @@ class Runner:
         if ordered or self.in_blocks or x.dtype != problem.dtype or out.dtype != problem.dtype:
             kind = _core.PASS_ORDERED if ordered else _core.PASS_TILE
             kernel = np.require(w, problem.dtype, ["C", "A"])
-            _blocks.run(problem, x, [(kind, _core.ALL_AXES, [kernel])], out, self.fill, threads)
-            return
+            try:
+                _blocks.run(problem, x, [(kind, _core.ALL_AXES, [kernel])], out, self.fill, threads)
+                return
+            except _core.ScratchError:
+                if ordered or x.dtype != problem.dtype or out.dtype != problem.dtype:
+                    raise
         _core.correlate(
             x, w, out, problem.offset, problem.boundary, self.fill, problem.sparse, threads
         )

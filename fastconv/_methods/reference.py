@@ -26,7 +26,7 @@ _SLAB_ELEMENTS = 1 << 18
 
 def reject(problem: Problem) -> Reason | None:
     """Take everything that is one sum an output."""
-    return Reason.PASSES if problem.by_passes else None
+    return Reason.PASSES if problem.by_passes and not problem.empty else None
 
 
 def estimate(problem: Problem, threads: int) -> Estimate:
@@ -74,6 +74,8 @@ class Runner:
         ]
         for slab in _slabs(problem):
             for tap in itertools.product(*(range(problem.w[a]) for a in problem.axes)):
+                if problem.sparse and not _at(problem, kernel, tap).any():
+                    continue
                 _add_tap(
                     problem,
                     sources,
@@ -83,6 +85,14 @@ class Runner:
                     kernel,
                     out[slab],
                 )
+
+
+def _at(problem: Problem, kernel: np.ndarray, tap: tuple[int, ...]) -> np.ndarray:
+    """Return what stands at one tap: one number, or one for each kernel."""
+    index: list[Any] = [slice(None)] * kernel.ndim
+    for a, k in zip(problem.axes, tap, strict=True):
+        index[a] = k
+    return np.asarray(kernel[tuple(index)])
 
 
 def _slabs(problem: Problem) -> Iterator[tuple[slice, ...]]:

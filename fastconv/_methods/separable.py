@@ -9,6 +9,7 @@ takes the next, so that data is read and written once.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from fastconv import _cost
 from fastconv._methods import _blocks, _lines, reference
 from fastconv._native import _core
-from fastconv._problem import SMALL_SIZE, Estimate, Lines, Problem, Reason, Shape
+from fastconv._problem import SMALL_SIZE, Boundary, Estimate, Lines, Problem, Reason, Shape
 
 NAME = "separable"
 
@@ -29,6 +30,8 @@ def reject(problem: Problem) -> Reason | None:
     if problem.dtype not in (np.float32, np.float64):
         return Reason.DTYPE
     if not problem.lines:
+        if problem.cut is not None:
+            return Reason.CUT
         if problem.terms is None:
             return Reason.UNKNOWN_KERNEL
         if problem.terms == 0:
@@ -98,8 +101,7 @@ class Runner:
         """Fill `out`."""
         problem = self.problem
         threads = _cost.threads_for(self.seconds, threads)
-        if _blocks.fits(problem, kernel.axes):
-            _run(problem, x, kernel, out, self.fill, threads)
+        if _blocks.fits(problem, kernel.axes) and _run(problem, x, kernel, out, self.fill, threads):
             return
         for number, lines in enumerate(kernel.terms):
             target = out if number == 0 else np.empty(out.shape, out.dtype)
@@ -116,12 +118,13 @@ class Runner:
         threads: int,
     ) -> None:
         """Pass over whole arrays: the halos of all axes together would be larger than a block."""
+        # Between passes a boolean is the byte of its sum, as it is inside a block.
+        between = np.dtype(np.uint8) if out.dtype.kind == "b" else out.dtype
         for number, (axis, line) in enumerate(zip(axes, lines, strict=True)):
-            target = out if number == len(axes) - 1 else np.empty(out.shape, out.dtype)
+            target = out if number == len(axes) - 1 else np.empty(out.shape, between)
             part = self._along(axis)
-            if _blocks.fits(part, (axis,)):
-                _run(part, x, Lines(((line,),), (axis,), x.ndim), target, self.fill, threads)
-            else:
+            one = Lines(((line,),), (axis,), x.ndim)
+            if not (_blocks.fits(part, (axis,)) and _run(part, x, one, target, self.fill, threads)):
                 _sum_plainly(part, x, line, target)
             x = target
 
@@ -149,7 +152,8 @@ def _run(
     out: np.ndarray,
     fill: np.ndarray | None,
     threads: int,
-) -> None:
+) -> bool:
+    """Run passes together, or return False where the scratch cannot hold their blocks."""
     if problem.box:
         kind = _core.PASS_RUNNING if _runs_whole(problem) else _core.PASS_BOX
     elif _blocks.is_ordered(problem):
@@ -160,7 +164,11 @@ def _run(
         (kind, axis, [lines[number] for lines in kernel.terms])
         for number, axis in enumerate(kernel.axes)
     ]
-    _blocks.run(problem, x, passes, out, fill, threads)
+    try:
+        _blocks.run(problem, x, passes, out, fill, threads)
+    except _core.ScratchError:
+        return False
+    return True
 
 
 def _runs_whole(problem: Problem) -> bool:
@@ -175,9 +183,24 @@ def _runs_whole(problem: Problem) -> bool:
 
 def _sum_plainly(problem: Problem, x: np.ndarray, line: np.ndarray, out: np.ndarray) -> None:
     """Take a line so long that no block holds its halo."""
-    plain = replace(problem, lines=(), terms=0, cut=None)
+    axis = problem.axes[0]
+    taps = np.ones(line.size, problem.dtype) if problem.box else line
+    period = _PERIODS.get(problem.boundary, lambda n: line.size)(problem.x[axis])
+    if period < taps.size:  # the extended data repeats: taps that meet the same are one
+        taps = np.pad(taps, (0, -taps.size % period)).reshape(-1, period).sum(axis=0)
+    w = tuple(taps.size if a == axis else 1 for a in range(x.ndim))
+    plain = replace(problem, lines=(), terms=0, cut=None, box=False, w=w)
     total = np.empty(plain.out, plain.dtype)
-    shape = [-1 if a == problem.axes[0] else 1 for a in range(x.ndim)]
-    reference.build(plain)(x.astype(plain.dtype), line.reshape(shape), total, 1)
+    reference.build(plain)(x.astype(plain.dtype), taps.reshape(w), total, 1)
+    if problem.box:
+        total /= line.size
     with np.errstate(invalid="ignore"):
-        out[...] = total.astype(np.int64).astype(out.dtype) if problem.cut else total
+        out[...] = total.astype(np.int64).astype(out.dtype) if out.dtype.kind in "biu" else total
+
+
+# After how many samples an extended line repeats.
+_PERIODS: dict[Boundary, Callable[[int], int]] = {
+    Boundary.REFLECT: lambda n: 2 * n,
+    Boundary.MIRROR: lambda n: max(2 * n - 2, 1),
+    Boundary.WRAP: lambda n: n,
+}

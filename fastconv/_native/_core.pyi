@@ -22,6 +22,8 @@ def correlate(
     threads: int = 1,
 ) -> None: ...
 
+class ScratchError(ValueError): ...
+
 PASS_TILE: int
 PASS_ORDERED: int
 PASS_BOX: int

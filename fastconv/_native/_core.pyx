@@ -286,6 +286,10 @@ def correlate(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, int boundar
 
 # --- filters in passes over blocks ----------------------------------------------------------------
 
+class ScratchError(ValueError):
+    """No block of a filter fits the scratch of a thread."""
+
+
 PASS_TILE, PASS_ORDERED, PASS_BOX, PASS_RUNNING = range(4)
 ALL_AXES = -1
 
@@ -328,8 +332,10 @@ def filter_blocks(cnp.ndarray x, cnp.ndarray out, passes, taps, offset, int boun
     ------
     MemoryError
         If no scratch can be had.
+    ScratchError
+        If the kernel is too large for the scratch bound.
     ValueError
-        If the arrays do not fit each other, or the kernel is too large for the scratch bound.
+        If the arrays do not fit each other.
     TypeError
         If no kernel knows a dtype.
     """
@@ -406,7 +412,7 @@ def filter_blocks(cnp.ndarray x, cnp.ndarray out, passes, taps, offset, int boun
     if status == Status.no_memory:
         raise MemoryError("no memory for the scratch of the passes")
     if status == Status.workspace:
-        raise ValueError("the kernel is too large for the scratch of the passes")
+        raise ScratchError("the kernel is too large for the scratch of the passes")
 
 
 # --- overlap-save along a line, in lanes ----------------------------------------------------------
@@ -792,6 +798,8 @@ def short_call(in1, in2, mode, int rules):
     return out if solved else None
 
 
+cdef double LARGE_TAP = 2.0 ** 100
+
 # What scipy.ndimage's modes mean, as Boundary; short_filter serves those that need no fill.
 cdef dict filter_boundaries = {
     "reflect": 2, "grid-mirror": 2, "nearest": 4, "mirror": 3, "wrap": 5, "grid-wrap": 5,
@@ -849,7 +857,7 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
             or not keeps_type(x, output)):
         return None
     job.boundary = <Boundary><int>boundary
-    if boundary == 0 and (type(cval) is not float or cval != 0):
+    if type(cval) is not float or (boundary == 0 and cval != 0):
         return None
     macs = 1
     for i in range(ndim):
@@ -875,6 +883,8 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
         job.w = <const char*>cnp.PyArray_DATA(w)
     elif kind == cnp.NPY_FLOAT:
         for i in range(taps):
+            if not -LARGE_TAP < (<const double*>cnp.PyArray_DATA(w))[i] < LARGE_TAP:
+                return None  # float32 might not hold it, or its products
             narrow[i] = <float>(<const double*>cnp.PyArray_DATA(w))[i]
         job.w = <const char*>narrow
     else:

@@ -49,7 +49,7 @@ constexpr ptrdiff_t l1_sets = 64, l1_ways = 8;
 constexpr ptrdiff_t first_rows = 8;
 constexpr ptrdiff_t ordered_vectors = 8;
 // How much larger a running sum may have been than it is.
-constexpr double running_loss = 64;
+constexpr double running_loss = 4;
 constexpr ptrdiff_t scratch_limit = 16 << 20;
 constexpr ptrdiff_t unit_limit = 16;  // elements of a pixel's channels that move with it
 constexpr ptrdiff_t blocks_per_thread = 4;
@@ -269,10 +269,11 @@ class BlockJob {
 
   ptrdiff_t window(int axis) const { return block_[axis] + halo(axis); }
 
+  // Bytes of a window in scratch, its rows padded.
   ptrdiff_t window_size() const {
-    ptrdiff_t bytes = unit_;
-    for (int a = 0; a < n_; a++) bytes *= window(a);
-    return bytes;
+    ptrdiff_t extents[MAX_AXES];
+    for (int a = 0; a < n_; a++) extents[a] = window(a);
+    return strides(extents).bytes;
   }
 
   // The extents of a block: grown where the halo is the largest share of the window, as long as

@@ -34,7 +34,6 @@ void prefetch(const char* p, ptrdiff_t bytes) {
   for (ptrdiff_t i = 0; i < bytes; i += alignment) __builtin_prefetch(p + i, Write);
 }
 
-
 // Where everything lies in a tile, and in the scratch of one thread.
 struct Shape {
   Shape(const TileFft& fft, const LaneSet& set) {
