@@ -160,6 +160,17 @@ def test_several_blocks_on_several_threads(kind, dtype, shape, taps, rng):
         assert_same_bits(case)
 
 
+@pytest.mark.parametrize(("kind", "dtype"), list(KINDS.values())[:-1], ids=list(KINDS)[:-1])
+def test_a_part_of_the_outputs_has_the_bits_of_the_whole(kind, dtype, rng):
+    """What lies before a block changes no sum in it; running sums alone go along whole lines."""
+    for shape, taps in BLOCKS[:4]:
+        whole = random_filter(rng, shape, taps, kind, dtype, dtype, boundary=REFLECT)
+        some = tuple(slice(n // 3, n - n // 7) for n in shape)
+        first = tuple(s.start + o for s, o in zip(some, whole.offset, strict=True))
+        part = replace(whole, out_shape=whole.x[some].shape, offset=first)
+        np.testing.assert_array_equal(part.run(2), whole.run(2)[some])
+
+
 def assert_same_bits(case):
     alone = case.run(1)
     for threads in (2, 3):
