@@ -317,8 +317,8 @@ def test_rounded_taps_of_any_kind(rng):
 
 @pytest.mark.parametrize("line", [[np.inf] * 3, [np.inf, np.inf, 1, np.inf, np.inf], [1e39] * 3])
 def test_taps_past_float32_are_infinite(line):
-    taps = _lines.rounded(np.array(line), SINGLE)
     with np.errstate(over="ignore"):
+        taps = _lines.rounded(np.array(line), SINGLE)
         np.testing.assert_array_equal(taps, np.array(line, SINGLE))
 
 
