@@ -14,7 +14,7 @@ import numpy as np
 
 from fastconv import _planner
 from fastconv._methods import count_terms
-from fastconv._planner import Candidate, Choice
+from fastconv._planner import Candidate, Choice, Prepared
 from fastconv._problem import Boundary, Lines, Problem, Spec
 from fastconv._threads import get_num_threads
 
@@ -88,10 +88,23 @@ class Call:
             if isinstance(array, Spec):
                 raise TypeError(f"{array} holds no numbers: a Spec is for plan and explain")
         choice = self.choose()
-        w = self.w.view(self.arrays, self.problem.axes)
-        return self.run(choice, choice.prepare(w), out)
+        return self.run(choice, self.prepare(choice), out)
 
-    def run(self, choice: Choice, kernel: Any, out: np.ndarray | None) -> np.ndarray:
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of the result."""
+        return self.problem.out
+
+    @property
+    def kernel_to_come(self) -> bool:
+        """Whether a Spec stands for the kernel."""
+        return isinstance(self.arrays[self.w.argument], Spec)
+
+    def prepare(self, choice: Choice) -> Prepared:
+        """Prepare the kernel for a choice."""
+        return choice.prepare(self.w.view(self.arrays, self.problem.axes))
+
+    def run(self, choice: Choice, kernel: Prepared, out: np.ndarray | None) -> np.ndarray:
         """Compute the result by a choice and a prepared kernel."""
         x = self.x.view(self.arrays, self.problem.axes)
         if out is None:
@@ -215,8 +228,8 @@ def check_out(out: Any, call: Call) -> None:
     """Refuse an `out` that cannot take the result of a call."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
-    if out.shape != call.problem.out:
-        raise ValueError(f"out has shape {out.shape}; the result has shape {call.problem.out}")
+    if out.shape != call.shape:
+        raise ValueError(f"out has shape {out.shape}; the result has shape {call.shape}")
     if out.dtype != call.dtype:
         raise ValueError(f"out has dtype {out.dtype}; the result has dtype {call.dtype}")
     if not out.flags.writeable:
@@ -372,9 +385,7 @@ class Plan:
         # is nothing to prepare.
         copies = (a if isinstance(a, Lines) else np.array(a) for a in held)
         self._held = replace(call, arrays=(coming, *copies))
-        self._kernel = None
-        if call.w.argument != 0:
-            self._kernel = self._choice.prepare(call.w.view(self._held.arrays, call.problem.axes))
+        self._kernel = None if self._held.kernel_to_come else self._held.prepare(self._choice)
 
     @property
     def problem(self) -> Problem:
@@ -424,7 +435,7 @@ class Plan:
             check_out(out, call)
         kernel = self._kernel
         if kernel is None:
-            kernel = self._choice.prepare(call.w.view(call.arrays, self.problem.axes))
+            kernel = call.prepare(self._choice)
         return call.run(self._choice, kernel, out)
 
     def __repr__(self) -> str:

@@ -12,7 +12,7 @@ import numpy as np
 from fastconv import _cost
 from fastconv._methods import METHODS, Method, Runner, direct, fft, reference, separable, tilefft
 from fastconv._native import _core
-from fastconv._problem import Boundary, Lines, Problem, Reason
+from fastconv._problem import Boundary, Lines, Problem, Reason, Weights
 
 AUTO = "auto"
 
@@ -54,8 +54,10 @@ class Choice:
     candidates: tuple[Candidate, ...]
     runner: Runner
 
-    def prepare(self, w: np.ndarray | Lines) -> Prepared:
+    def prepare(self, w: np.ndarray | Lines | Weights) -> Prepared:
         """Do what can be done with the kernel alone."""
+        if isinstance(w, Weights):
+            return Prepared(w, self.runner.prepare(w))
         if isinstance(w, Lines) and self.method != separable.NAME:
             w = w.dense()
         if not isinstance(w, Lines):
@@ -65,6 +67,9 @@ class Choice:
     def run(self, x: np.ndarray, kernel: Prepared, out: np.ndarray, threads: int) -> None:
         """Fill `out`, of any dtype, from `x`, of any dtype, and a prepared kernel."""
         problem, dtype = self.problem, self.problem.dtype
+        if problem.layer:
+            self.runner(x, kernel.state, out, threads)
+            return
         if (_is_native(x, dtype) and _is_native(out, dtype) and out.flags.aligned) or (
             self.runner.converts(x.dtype, out.dtype)
         ):
@@ -112,7 +117,7 @@ class Choice:
 class Prepared:
     """A kernel of the problem's dtype, and what the method made of it."""
 
-    w: np.ndarray | Lines
+    w: np.ndarray | Lines | Weights
     state: Any
 
 

@@ -46,6 +46,21 @@ class Reason(enum.StrEnum):
     LESS_EXACT = "errs by all the data, not by each output's own window"
     UNKNOWN_KERNEL = "takes kernels that were looked at: large ones along two axes, with values"
     NOT_SEPARABLE = "the kernel was not found to be a sum of at most 3 products of lines"
+    LAYER = "sums over channels, strides and dilation are other methods'"
+    NOT_A_LAYER = "takes sums over channels"
+
+
+class Activation(enum.IntEnum):
+    """What is done to every sum of a layer; the numbers are those of the native code."""
+
+    NONE = 0
+    RELU = 1  #       max(y, 0)
+    RELU6 = 2  #      min(max(y, 0), 6)
+    LEAKY_RELU = 3  # y, or y / 100 where it is negative
+    SIGMOID = 4  #    1 / (1 + exp(-y))
+    TANH = 5
+    SILU = 6  #       y · sigmoid(y)
+    GELU = 7  #       y · Φ(y), by erf
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +111,12 @@ class Problem:
     Shapes have one dimensionality. Along an axis in ``axes`` the kernel slides; along any other
     axis each index is a problem of its own, with its own kernel.
 
+    A layer sums over channels, too: y[n, g, o, p] = Σ_c Σ_k w[g, o, c, k] · x̃[n, g, c, p·stride +
+    offset + k·dilation]. Its arrays have six axes each: x (batch, group, channel) and three along
+    which the kernel slides, out the same with output channels, w (group, output channel, channel)
+    and the taps; offset has six entries for uniformity. Where it is spread, x̃ has spread - 1 zeros
+    between its elements (and the offset counts them): the form of transposed layers.
+
     Attributes
     ----------
     x, w, out : tuple of int
@@ -126,6 +147,9 @@ class Problem:
         are formed in the order of the taps, each product and sum rounded, unless they are exact.
     exact : bool
         Whether cut sums are exact in any order.
+    stride, dilation, spread : tuple of int
+        Of a layer, along each of ``axes``; empty where the problem is no layer. A spread greater
+        than one comes with a stride of one.
     """
 
     x: Shape
@@ -143,6 +167,14 @@ class Problem:
     sparse: bool = False
     cut: np.dtype[Any] | None = None
     exact: bool = False
+    stride: Shape = ()
+    dilation: Shape = ()
+    spread: Shape = ()
+
+    @property
+    def layer(self) -> bool:
+        """Whether it sums over channels."""
+        return bool(self.stride)
 
     @property
     def empty(self) -> bool:
@@ -151,18 +183,21 @@ class Problem:
 
     @property
     def taps(self) -> int:
-        """Taps that each output sums."""
-        return math.prod(self.w[a] for a in self.axes)
+        """Taps that each output sums, in all channels of a layer."""
+        taps = math.prod(self.w[a] for a in self.axes)
+        return taps * self.w[2] if self.layer else taps
 
     @property
     def macs(self) -> int:
         """Real multiply-adds that the direct method does."""
-        return math.prod(self.out) * self.taps * (4 if self.dtype.kind == "c" else 1)
+        products = math.prod(self.out) * self.taps // (math.prod(self.spread) or 1)
+        return products * (4 if self.dtype.kind == "c" else 1)
 
     @property
     def traffic(self) -> int:
-        """Bytes of data and result: what any method must move at the least."""
-        return (math.prod(self.x) + math.prod(self.out)) * self.dtype.itemsize
+        """Bytes of data and result (and weights of a layer): what any method moves at the least."""
+        elements = math.prod(self.x) + math.prod(self.out)
+        return (elements + (math.prod(self.w) if self.layer else 0)) * self.dtype.itemsize
 
     @property
     def workspace_limit(self) -> int:
@@ -268,6 +303,33 @@ class Lines:
         for axis, line in zip(self.axes, lines, strict=True):
             product = product * line.reshape([-1 if a == axis else 1 for a in range(self.ndim)])
         return product
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Weights:
+    """
+    The kernel of a layer, and what is done to its sums.
+
+    Attributes
+    ----------
+    taps : ndarray
+        (group, output channel, channel, taps along three axes); any strides; of the problem's
+        dtype, or int8 or uint8 where that is int32.
+    bias : ndarray, optional
+        (group · output channel,), of the problem's dtype; added to the sums.
+    activation : Activation
+        Done to the result.
+    x_zero : int
+        Subtracted from integer data (what lies beyond its edge is this, too).
+    w_zero : ndarray, optional
+        (group · output channel,) int32: subtracted from integer taps.
+    """
+
+    taps: np.ndarray
+    bias: np.ndarray | None = None
+    activation: Activation = Activation.NONE
+    x_zero: int = 0
+    w_zero: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,6 +25,8 @@ def reject(problem: Problem) -> Reason | None:
     """Take every dtype that has a kernel, unless one tile's window outgrows the scratch."""
     if problem.empty:
         return Reason.EMPTY
+    if problem.layer:
+        return Reason.LAYER
     if not _core.has_kernel(problem.dtype):
         return Reason.DTYPE
     if problem.by_passes:

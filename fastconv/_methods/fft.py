@@ -85,6 +85,8 @@ def reject(problem: Problem) -> Reason | None:
     """Take floating types; integers only where rounding gives them back exactly."""
     if problem.empty:
         return Reason.EMPTY
+    if problem.layer:
+        return Reason.LAYER
     if problem.cut is not None:
         return Reason.CUT
     if problem.by_passes:

@@ -27,6 +27,8 @@ def reject(problem: Problem) -> Reason | None:
     """Take kernels that are lines, or known to be sums of few products of them."""
     if problem.empty:
         return Reason.EMPTY
+    if problem.layer:
+        return Reason.LAYER
     if problem.dtype not in (np.float32, np.float64):
         return Reason.DTYPE
     if not problem.lines:

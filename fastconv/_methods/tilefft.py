@@ -55,6 +55,8 @@ def reject(problem: Problem) -> Reason | None:
     """Take lines of floats or complex numbers, and images and volumes of floats."""
     if problem.empty:
         return Reason.EMPTY
+    if problem.layer:
+        return Reason.LAYER
     if problem.cut is not None:
         return Reason.CUT
     if problem.by_passes:
