@@ -112,4 +112,35 @@ def all_finite(a: np.ndarray, threads: int = 1) -> bool: ...
 def isa_built() -> tuple[str, ...]: ...
 def isa_usable() -> tuple[str, ...]: ...
 def isa_used() -> str: ...
+def vector_bytes() -> int: ...
 def compiler() -> str: ...
+
+FORM_CHANNELS: int
+FORM_GRADIENTS: int
+FORM_DEPTHWISE: int
+FORM_DOTS: int
+
+def solve_layer(
+    x: np.ndarray,
+    w: np.ndarray,
+    out: np.ndarray,
+    offset: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    bias: np.ndarray | None = None,
+    activation: int = 0,
+    x_zero: float = 0,
+    form: int = 0,
+    threads: int = 1,
+) -> None: ...
+def layer_scratch(
+    x: Sequence[int],
+    w: Sequence[int],
+    out: Sequence[int],
+    offset: Sequence[int],
+    stride: Sequence[int],
+    dilation: Sequence[int],
+    dtype: np.dtype[Any],
+    form: int,
+    threads: int,
+) -> int: ...

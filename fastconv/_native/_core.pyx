@@ -30,10 +30,13 @@ cdef extern from "job.hpp" namespace "fastconv" nogil:
         bint (*all_finite_f64)(const double*, ptrdiff_t) noexcept nogil
         ptrdiff_t (*zero_nonfinite_f32)(float*, ptrdiff_t) noexcept nogil
         ptrdiff_t (*zero_nonfinite_f64)(double*, ptrdiff_t) noexcept nogil
+    ctypedef struct ProductSet:
+        int vector_bytes
     ctypedef struct Level:
         const char* name
         TileSet* tiles
         SpectrumSet spectrum
+        ProductSet products_f32
 
 cdef extern from "boundary.hpp" namespace "fastconv" nogil:
     int MAX_AXES
@@ -112,6 +115,33 @@ cdef extern from "tilefft.hpp" namespace "fastconv" nogil:
     Status c_tile_fft_correlate "fastconv::tile_fft_correlate"(
         const TileFft& fft, const Correlation& correlation, const void* spectrum, int threads,
         ptrdiff_t* nonfinite, ptrdiff_t* overflowed)
+
+cdef extern from "layers.hpp" namespace "fastconv" nogil:
+    ctypedef struct LayerAxis:
+        ptrdiff_t x_extent, x_stride, taps, w_stride, out_extent, out_stride
+        ptrdiff_t offset, stride, dilation
+    cdef enum class LayerActivation "fastconv::Activation"(int):
+        pass
+    cdef enum class LayerForm(int):
+        pass
+    ctypedef struct Layer:
+        ElementType type
+        StorageType x_type, out_type
+        int parts
+        ptrdiff_t batch, groups, channels, outputs
+        ptrdiff_t x_batch, x_group, x_channel
+        ptrdiff_t w_group, w_output, w_channel
+        ptrdiff_t out_batch, out_group, out_output
+        LayerAxis* axes
+        const char* x
+        const char* w
+        const char* bias
+        char* out
+        double x_zero
+        LayerActivation activation
+    Status c_solve_layer "fastconv::solve_layer"(const Layer& layer, LayerForm form, int threads)
+    ptrdiff_t c_layer_scratch "fastconv::layer_scratch"(
+        const Layer& layer, LayerForm form, int threads)
 
 cdef extern from "threads.hpp" namespace "fastconv" nogil:
     ctypedef void (*RangeFunction)(void*, ptrdiff_t, ptrdiff_t, int) noexcept nogil
@@ -1286,6 +1316,11 @@ def isa_usable():
                   if levels().usable[i]])
 
 
+def vector_bytes():
+    """Bytes of a vector of the ISA level in use."""
+    return levels().used.products_f32.vector_bytes
+
+
 def isa_used():
     """Name of the ISA level in use (FASTCONV_MAX_ISA caps it, when the module is imported)."""
     return levels().used.name.decode()
@@ -1297,3 +1332,154 @@ def compiler():
 
 
 levels()
+
+
+# --- layers ---------------------------------------------------------------------------------------
+
+FORM_CHANNELS, FORM_GRADIENTS, FORM_DEPTHWISE, FORM_DOTS = range(4)
+
+
+def solve_layer(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, stride, dilation,
+                cnp.ndarray bias=None, int activation=0, double x_zero=0, int form=0,
+                int threads=1):
+    """
+    Solve a layer: sums over channels and taps, then a bias and an activation.
+
+    Parameters
+    ----------
+    x : ndarray, (N, G, C, d1, d2, d3)
+        float32, float64, complex64, complex128, int8 or uint8, with any strides; not empty.
+    w : ndarray, (G, O, C, k1, k2, k3)
+        Of the computation's type: x's, or float32 for integers (differences of whole numbers below
+        256); for complex x of the real type, (G, 2O, 2C, …) with [[re, -im], [im, re]] for each
+        pair. Any strides.
+    out : ndarray, (N, G, O, e1, e2, e3)
+        Of x's dtype, or int32 for integers; with any strides.
+    offset, stride, dilation : sequence of int
+        One each for the last three axes.
+    bias : ndarray, (G · O,), optional
+        Of out's dtype, contiguous; twice as many of the real type for complex numbers.
+    activation : int
+        An `Activation`.
+    x_zero : float
+        Subtracted from integers.
+    form : int
+        FORM_CHANNELS, FORM_GRADIENTS, FORM_DEPTHWISE for one channel a group, or FORM_DOTS: see
+        layers.hpp.
+    threads : int
+        The most threads to use.
+
+    Raises
+    ------
+    MemoryError
+        If no scratch can be had.
+    ValueError
+        If the arrays do not fit each other.
+    TypeError
+        If no kernel knows the dtypes.
+    """
+    cdef Layer job
+    cdef LayerAxis* axis
+    cdef Status status
+    cdef int i
+    if cnp.PyArray_NDIM(x) != 6 or cnp.PyArray_NDIM(w) != 6 or cnp.PyArray_NDIM(out) != 6:
+        raise ValueError("x, w and out must have six axes")
+    if x.size == 0 or w.size == 0 or out.size == 0:
+        raise ValueError("x, w and out must not be empty")
+    cdef int x_type = cnp.PyArray_TYPE(x), out_type = cnp.PyArray_TYPE(out)
+    job.parts = 2 if x_type == cnp.NPY_CFLOAT or x_type == cnp.NPY_CDOUBLE else 1
+    if x_type == cnp.NPY_DOUBLE or x_type == cnp.NPY_CDOUBLE:
+        job.type, job.x_type, job.out_type = FLOAT64, STORED_FLOAT64, STORED_FLOAT64
+    elif x_type == cnp.NPY_FLOAT or x_type == cnp.NPY_CFLOAT:
+        job.type, job.x_type, job.out_type = FLOAT32, STORED_FLOAT32, STORED_FLOAT32
+    else:
+        job.type, job.x_type, job.out_type = FLOAT32, storage_type_of(x), STORED_INT32
+        if job.x_type != STORED_INT8 and job.x_type != STORED_UINT8:
+            raise TypeError(f"no kernel of layers for x of {x.dtype}")
+    if element_type_of(w) != job.type or (
+            out_type != x_type if job.out_type != STORED_INT32
+            else storage_type_of(out) != STORED_INT32):
+        raise TypeError(f"no kernel of layers for x {x.dtype}, w {w.dtype} and out {out.dtype}")
+    job.batch, job.groups = cnp.PyArray_DIM(x, 0), cnp.PyArray_DIM(x, 1)
+    job.channels, job.outputs = cnp.PyArray_DIM(w, 2), cnp.PyArray_DIM(w, 1)
+    if (job.channels != job.parts * cnp.PyArray_DIM(x, 2)
+            or job.outputs != job.parts * cnp.PyArray_DIM(out, 2)
+            or cnp.PyArray_DIM(w, 0) != job.groups or cnp.PyArray_DIM(out, 1) != job.groups
+            or cnp.PyArray_DIM(out, 0) != job.batch):
+        raise ValueError("batch, groups or channels of x, w and out differ")
+    if bias is not None and bias.size != job.groups * job.outputs:
+        raise ValueError("bias must hold one number for each output channel")
+    job.x_batch, job.x_group, job.x_channel = x.strides[0], x.strides[1], x.strides[2]
+    job.w_group, job.w_output, job.w_channel = w.strides[0], w.strides[1], w.strides[2]
+    job.out_batch, job.out_group, job.out_output = out.strides[0], out.strides[1], out.strides[2]
+    for i in range(3):
+        axis = &job.axes[i]
+        axis.x_extent = cnp.PyArray_DIM(x, 3 + i)
+        axis.x_stride = cnp.PyArray_STRIDE(x, 3 + i)
+        axis.taps = cnp.PyArray_DIM(w, 3 + i)
+        axis.w_stride = cnp.PyArray_STRIDE(w, 3 + i)
+        axis.out_extent = cnp.PyArray_DIM(out, 3 + i)
+        axis.out_stride = cnp.PyArray_STRIDE(out, 3 + i)
+        axis.offset = offset[i]
+        axis.stride = stride[i]
+        axis.dilation = dilation[i]
+    job.x = <const char*>cnp.PyArray_DATA(x)
+    job.w = <const char*>cnp.PyArray_DATA(w)
+    job.out = <char*>cnp.PyArray_DATA(out)
+    job.bias = NULL
+    if bias is not None:
+        job.bias = <const char*>cnp.PyArray_DATA(bias)
+    job.activation = <LayerActivation>activation
+    job.x_zero = x_zero
+    with nogil:
+        status = c_solve_layer(job, <LayerForm>form, threads)
+    if status == Status.no_memory:
+        raise MemoryError("no memory for the scratch of a layer")
+
+
+def layer_scratch(x, w, out, offset, stride, dilation, cnp.dtype dtype, int form, int threads):
+    """
+    Return the bytes of scratch that `solve_layer` takes for contiguous arrays of these shapes.
+
+    Parameters
+    ----------
+    x, w, out : sequence of int
+        Shapes as `solve_layer`'s; those of w and channels count parts of complex numbers.
+    offset, stride, dilation, form, threads
+        As `solve_layer`'s.
+    dtype : dtype
+        float32 or float64: of the computation.
+
+    Raises
+    ------
+    MemoryError
+        If there is no memory to plan it.
+    """
+    cdef Layer job
+    cdef LayerAxis* axis
+    cdef ptrdiff_t scratch, x_stride, out_stride
+    cdef int i
+    x_stride = out_stride = dtype.itemsize
+    job.type = FLOAT32 if dtype.itemsize == 4 else FLOAT64
+    job.x_type = job.out_type = STORED_FLOAT32 if dtype.itemsize == 4 else STORED_FLOAT64
+    job.parts = 1
+    job.batch, job.groups, job.channels, job.outputs = x[0], x[1], w[2], w[1]
+    job.x_batch = job.x_group = job.x_channel = 0
+    job.w_group = job.w_output = job.w_channel = 0
+    job.out_batch = job.out_group = job.out_output = 0
+    for i in range(2, -1, -1):
+        axis = &job.axes[i]
+        axis.x_extent, axis.taps, axis.out_extent = x[3 + i], w[3 + i], out[3 + i]
+        axis.x_stride, axis.w_stride, axis.out_stride = x_stride, 0, out_stride
+        axis.offset, axis.stride, axis.dilation = offset[i], stride[i], dilation[i]
+        x_stride *= axis.x_extent
+        out_stride *= axis.out_extent
+    job.x = job.w = job.bias = NULL
+    job.out = NULL
+    job.x_zero = 0
+    job.activation = <LayerActivation>0
+    with nogil:
+        scratch = c_layer_scratch(job, <LayerForm>form, threads)
+    if scratch < 0:
+        raise MemoryError("no memory to plan a layer")
+    return scratch

@@ -21,15 +21,13 @@
 #include <vector>
 
 #include "dispatch.hpp"
-#include "scratch.hpp"
+#include "region.hpp"
 #include "sizes.hpp"
 #include "taps.hpp"
-#include "threads.hpp"
 
 namespace fastconv {
 namespace {
 
-constexpr ptrdiff_t cache_line = 64;
 // Bytes of a window in the cache: half of a common L2, less the other buffers. Box sums hold
 // more beside it.
 constexpr ptrdiff_t window_bytes = 256 << 10;
@@ -973,17 +971,6 @@ class BlockJob {
   std::vector<char> weights_;
 };
 
-struct Region {
-  const BlockJob* job;
-  char* scratch;
-  ptrdiff_t scratch_stride;
-};
-
-void run_region(void* context, ptrdiff_t first, ptrdiff_t last, int thread) {
-  const Region* region = static_cast<Region*>(context);
-  region->job->run(first, last, region->scratch + thread * region->scratch_stride);
-}
-
 }  // namespace
 
 Status filter_blocks(const BlockFilter& filter, int threads) {
@@ -992,13 +979,7 @@ Status filter_blocks(const BlockFilter& filter, int threads) {
     BlockJob job;
     const Status status = job.plan(filter, threads);
     if (status != Status::ok) return status;
-    threads = int(min(threads, job.items()));
-    Region region = {&job, nullptr, round_up(job.scratch_bytes(), cache_line)};
-    region.scratch = take_scratch(threads * region.scratch_stride);
-    if (!region.scratch) return Status::no_memory;
-    parallel_for(job.items(), threads, run_region, &region);
-    give_scratch_back(region.scratch);
-    return Status::ok;
+    return run_items(job, threads);
   } catch (const std::bad_alloc&) {
     return Status::no_memory;
   }

@@ -17,15 +17,13 @@
 #include <string.h>
 
 #include "dispatch.hpp"
-#include "scratch.hpp"
+#include "region.hpp"
 #include "sizes.hpp"
 #include "taps.hpp"
-#include "threads.hpp"
 
 namespace fastconv {
 namespace {
 
-constexpr ptrdiff_t cache_line = 64;
 // Bytes of input that a band of rows may touch before it is cut into blocks of columns: half of a
 // common L2, so that the rows a band shares with the next are still there.
 constexpr ptrdiff_t band_bytes = 512 << 10;
@@ -456,30 +454,13 @@ class DirectJob {
   char* weights_ = nullptr;
 };
 
-struct Region {
-  const DirectJob* job;
-  char* scratch;  // one piece a thread
-  ptrdiff_t scratch_stride;
-};
-
-void run_region(void* context, ptrdiff_t first, ptrdiff_t last, int thread) {
-  const Region* region = static_cast<Region*>(context);
-  region->job->run(first, last, region->scratch + thread * region->scratch_stride);
-}
-
 }  // namespace
 
 Status correlate(const Correlation& correlation, int threads) {
   DirectJob job;
   const Status status = job.plan(correlation, threads);
   if (status != Status::ok) return status;
-  threads = int(min(threads, job.items()));
-  Region region = {&job, nullptr, round_up(job.scratch_bytes(), cache_line)};
-  region.scratch = take_scratch(threads * region.scratch_stride);
-  if (!region.scratch) return Status::no_memory;
-  parallel_for(job.items(), threads, run_region, &region);
-  give_scratch_back(region.scratch);
-  return Status::ok;
+  return run_items(job, threads);
 }
 
 }  // namespace fastconv

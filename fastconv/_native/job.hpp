@@ -157,6 +157,35 @@ struct LaneSet {
   void (*multiply_points)(const void* spectrum, ptrdiff_t points, void* re, void* im);
 };
 
+// Where one step of a sum of products reads its factors: bytes from the tile's first ones.
+struct ProductStep {
+  ptrdiff_t a, b;
+};
+
+enum { MAX_PRODUCT_ROWS = 12, MAX_PRODUCT_VECTORS = 4 };
+
+// Tiles of sums of products: see products.hpp.
+using ProductFunction = void (*)(const ProductStep* steps, ptrdiff_t count, const char* a,
+                                 ptrdiff_t a_pitch, const char* b, ptrdiff_t b_pitch, char* c,
+                                 ptrdiff_t c_pitch, ptrdiff_t c_vector, bool add);
+
+enum { MAX_DOT_OUTPUTS = 8 };
+
+// Dot products of rows: see dot.hpp.
+using DotFunction = void (*)(const char* a, ptrdiff_t a_pitch, const char* b, ptrdiff_t b_pitch,
+                             ptrdiff_t rows, ptrdiff_t vectors, char* sums);
+struct DotSet {
+  DotFunction function[MAX_DOT_OUTPUTS];  // for outputs less one
+};
+struct ProductSet {
+  int scalar_bytes;
+  int vector_bytes;
+  int rows;                           // of the largest tile
+  int vectors[MAX_PRODUCT_ROWS + 1];  // of the widest tile of so many rows
+  // For rows and vectors less one; null beyond what registers hold.
+  ProductFunction function[MAX_PRODUCT_ROWS][MAX_PRODUCT_VECTORS];
+};
+
 struct Level {
   const char* name;
   TileSet tiles[ELEMENT_TYPES];
@@ -165,6 +194,10 @@ struct Level {
   LaneSet lanes_f64;
   PassSet passes_f32;
   PassSet passes_f64;
+  ProductSet products_f32;
+  ProductSet products_f64;
+  DotSet dots_f32;
+  DotSet dots_f64;
   Conversion convert_f32[STORAGE_TYPES];
   Conversion convert_f64[STORAGE_TYPES];
 };

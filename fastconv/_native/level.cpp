@@ -6,8 +6,10 @@
 #include "tile.hpp"
 
 #include "convert.hpp"
+#include "dot.hpp"
 #include "lanefft.hpp"
 #include "passes.hpp"
+#include "products.hpp"
 #include "spectrum.hpp"
 
 namespace fastconv {
@@ -45,6 +47,10 @@ const Level FASTCONV_TABLE(FASTCONV_LEVEL) = {
     lane_set<double>(),
     pass_set<float>(),
     pass_set<double>(),
+    product_set<float>(),
+    product_set<double>(),
+    dot_set<float>(),
+    dot_set<double>(),
     {FASTCONV_CONVERSIONS(float)},
     {FASTCONV_CONVERSIONS(double)},
 };

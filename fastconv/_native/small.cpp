@@ -11,7 +11,6 @@
 namespace fastconv {
 namespace {
 
-constexpr ptrdiff_t cache_line = 64;
 constexpr ptrdiff_t line_window_bytes = 8 << 10;
 constexpr ptrdiff_t image_window_bytes = 96 << 10;
 constexpr ptrdiff_t weight_bytes = 4 << 10;

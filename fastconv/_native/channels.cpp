@@ -1,0 +1,307 @@
+// Sums over channels and taps with outputs along a line in the lanes of vectors.
+//
+// A block of outputs of one image is one item: it stages the window of a few channels at a time
+// (window.hpp), and adds their products with the weights of all output channels of the item to sums
+// that stay in the cache. Weights are read in place, a scalar at a time, from wherever the table of
+// steps says; so nothing is packed for one call. Windows are read in place, too, where rows fill
+// their vectors; where rows are short, the data of each tap are packed for all outputs end to end.
+#include <string.h>
+
+#include <memory>
+#include <vector>
+
+#include "dispatch.hpp"
+#include "finish.hpp"
+#include "layer_forms.hpp"
+#include "region.hpp"
+#include "window.hpp"
+
+namespace fastconv {
+namespace {
+
+// Products that are summed in registers before they join the sums in the cache: fewer would load
+// and store those too often, more would round more, and 255 · 255 of them are exact in float.
+constexpr ptrdiff_t steps_in_registers = 256;
+// Bytes of an item's sums, staged window and packed panels: together they stay in a common L2,
+// beside the weights.
+constexpr ptrdiff_t sums_bytes = 128 << 10;
+constexpr ptrdiff_t window_bytes = 160 << 10;
+constexpr ptrdiff_t panel_bytes = 128 << 10;
+// Output channels of an item: enough of them to repay staging and packing.
+constexpr ptrdiff_t most_outputs = 256, few_outputs = 48;
+// Vectors of an item's rows that may stand empty before rows are packed end to end.
+constexpr double waste_allowed = 1.06;
+constexpr ptrdiff_t items_per_thread = 8;
+
+class ChannelsJob {
+ public:
+  ChannelsJob(const Layer& layer, int threads)
+      : layer_(joined_rows(layer)),
+        set_(layer.type == FLOAT32 ? levels().used->products_f32 : levels().used->products_f64),
+        finish_(layer_),
+        lanes_(set_.vector_bytes / set_.scalar_bytes) {
+    taps_ = 1;
+    for (const LayerAxis& a : layer_.axes) taps_ *= a.taps;
+    cut_outputs(threads);
+    cut_channels();
+    add_steps();
+  }
+
+  ptrdiff_t items() const {
+    return layer_.batch * layer_.groups * output_blocks_ * layer_.axes[0].out_extent * row_blocks_ *
+           column_blocks_;
+  }
+
+  ptrdiff_t scratch_bytes() const {
+    return staged_bytes_ + packed_bytes_ + outputs_ * sums_pitch_ * (finish_.integers() ? 2 : 1) +
+           2 * set_.vector_bytes;
+  }
+
+  void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
+    for (ptrdiff_t item = first; item < last; item++) run_item(item, scratch);
+  }
+
+ private:
+  // --- the plan ---------------------------------------------------------------------------------
+
+  void cut_outputs(int threads) {
+    const LayerAxis& rows = layer_.axes[1];
+    const LayerAxis& columns = layer_.axes[2];
+    output_blocks_ = ceil_div(layer_.outputs, most_outputs);
+    for (;; output_blocks_ *= 2) {
+      outputs_ = ceil_div(layer_.outputs, output_blocks_);
+      ptrdiff_t pixels = sums_bytes / set_.scalar_bytes / outputs_;
+      const ptrdiff_t in_vectors = round_up(columns.out_extent, lanes_);
+      packed_ = columns.out_extent < 8 * lanes_ && outputs_ >= few_outputs &&
+                double(in_vectors) > waste_allowed * double(columns.out_extent);
+      if (packed_) pixels = min(pixels, panel_bytes / set_.scalar_bytes / steps_in_registers);
+      pixels = max(pixels, 2 * lanes_);
+      column_blocks_ = ceil_div(columns.out_extent, pixels);
+      columns_ = columns.out_extent;
+      if (column_blocks_ > 1) {
+        columns_ = round_up(ceil_div(columns.out_extent, column_blocks_), 2 * lanes_);
+        column_blocks_ = ceil_div(columns.out_extent, columns_);
+      }
+      row_blocks_ = ceil_div(rows.out_extent, max(pixels / columns_, 1));
+      even_out_items(rows, threads);
+      if (items() >= 2 * threads || outputs_ < 4 * few_outputs) break;
+    }
+    rows_ = ceil_div(rows.out_extent, row_blocks_);
+    row_blocks_ = ceil_div(rows.out_extent, rows_);
+  }
+
+  // A few more blocks of rows where that gives every thread as many.
+  void even_out_items(const LayerAxis& rows, int threads) {
+    const ptrdiff_t blocks = row_blocks_;
+    if (items() >= items_per_thread * threads) return;
+    while (items() % threads != 0 && row_blocks_ < min(rows.out_extent, blocks + threads))
+      row_blocks_++;
+    if (items() % threads != 0) row_blocks_ = blocks;
+  }
+
+  void cut_channels() {
+    const ptrdiff_t outputs[] = {1, rows_, columns_};
+    const ptrdiff_t taps[] = {layer_.axes[0].taps, layer_.axes[1].taps, layer_.axes[2].taps};
+    window_.reset(new Window(layer_, outputs, taps));
+    channels_ = max(min(steps_in_registers / taps_, window_bytes / window_->channel_bytes()), 1);
+    const ptrdiff_t blocks = ceil_div(layer_.channels, channels_);
+    channels_ = ceil_div(layer_.channels, blocks);
+    // The last vector of a row reads past it.
+    staged_bytes_ = round_up(channels_ * window_->channel_bytes() + set_.vector_bytes, cache_line);
+    row_slots_ = packed_ ? columns_ : round_up(columns_, lanes_);
+    sums_pitch_ = round_up(rows_ * row_slots_, lanes_) * set_.scalar_bytes;
+    chunk_ = min(channels_ * taps_, steps_in_registers);
+    panel_pitch_ = (2 * chunk_ + 1) * set_.vector_bytes;
+    const ptrdiff_t panels = ceil_div(rows_ * columns_, 2 * lanes_);
+    packed_bytes_ = packed_ ? round_up(panels * panel_pitch_, cache_line) : 0;
+  }
+
+  void add_steps() {
+    const LayerAxis* a = layer_.axes;
+    steps_.reserve(size_t(channels_ * taps_));
+    for (ptrdiff_t c = 0; c < channels_; c++)
+      for (ptrdiff_t z = 0; z < a[0].taps; z++)
+        for (ptrdiff_t y = 0; y < a[1].taps; y++)
+          for (ptrdiff_t x = 0; x < a[2].taps; x++)
+            steps_.push_back(
+                {c * layer_.w_channel + z * a[0].w_stride + y * a[1].w_stride + x * a[2].w_stride,
+                 c * window_->channel_bytes() + window_->place(z, y, x)});
+    if (!packed_) return;
+    packed_steps_ = steps_;
+    for (size_t k = 0; k < steps_.size(); k++)
+      packed_steps_[k].b = ptrdiff_t(k) % chunk_ * 2 * set_.vector_bytes;
+  }
+
+  // --- items ------------------------------------------------------------------------------------
+
+  // The outputs of one item.
+  struct Block {
+    ptrdiff_t image, group, output, depth, row, column;  // the first ones
+    ptrdiff_t outputs, rows, columns;                    // how many
+    ptrdiff_t slots(ptrdiff_t row_slots, ptrdiff_t lanes) const {
+      return round_up((rows - 1) * row_slots + columns, lanes) / lanes;
+    }
+  };
+
+  Block block(ptrdiff_t item) const {
+    Block b;
+    const auto take = [&](ptrdiff_t count) {
+      const ptrdiff_t index = item % count;
+      item /= count;
+      return index;
+    };
+    b.column = take(column_blocks_) * columns_;
+    b.row = take(row_blocks_) * rows_;
+    b.depth = take(layer_.axes[0].out_extent);
+    b.output = take(output_blocks_) * outputs_;
+    b.group = take(layer_.groups);
+    b.image = item;
+    b.columns = min(columns_, layer_.axes[2].out_extent - b.column);
+    b.rows = min(rows_, layer_.axes[1].out_extent - b.row);
+    b.outputs = min(outputs_, layer_.outputs - b.output);
+    return b;
+  }
+
+  void run_item(ptrdiff_t item, char* scratch) const {
+    const Block b = block(item);
+    if (b.outputs <= 0) return;
+    char* const staged = scratch;
+    char* const packed = staged + staged_bytes_;
+    char* const sums = packed + packed_bytes_;
+    int* const totals = reinterpret_cast<int*>(sums + outputs_ * sums_pitch_);
+    if (finish_.integers()) memset(totals, 0, size_t(b.outputs * sums_pitch_));
+    const LayerAxis* a = layer_.axes;
+    const ptrdiff_t origin[] = {b.depth * a[0].stride + a[0].offset,
+                                b.row * a[1].stride + a[1].offset,
+                                b.column * a[2].stride + a[2].offset};
+    const char* x = layer_.x + b.image * layer_.x_batch + b.group * layer_.x_group;
+    const char* w = layer_.w + b.group * layer_.w_group + b.output * layer_.w_output;
+    for (ptrdiff_t c = 0; c < layer_.channels; c += channels_) {
+      const ptrdiff_t count = min(channels_, layer_.channels - c);
+      for (ptrdiff_t i = 0; i < count; i++)
+        window_->stage(x + channel_offset(layer_, c + i), origin,
+                       staged + i * window_->channel_bytes());
+      for (ptrdiff_t first = 0; first < count * taps_; first += chunk_) {
+        const ptrdiff_t steps = min(chunk_, count * taps_ - first);
+        const bool add = !finish_.integers() && (c > 0 || first > 0);
+        if (packed_) pack(b, staged, first, steps, packed);
+        sum_chunk(b, w + c * layer_.w_channel, staged, packed, first, steps, sums, add);
+        if (finish_.integers())
+          Finish::add(reinterpret_cast<const float*>(sums), totals,
+                      b.outputs * sums_pitch_ / set_.scalar_bytes);
+      }
+    }
+    store(b, finish_.integers() ? reinterpret_cast<char*>(totals) : sums);
+  }
+
+  // Data of steps [first, first + count) for all outputs end to end: a panel holds two vectors of
+  // outputs, and both of every step in turn.
+  void pack(const Block& b, const char* staged, ptrdiff_t first, ptrdiff_t count,
+            char* packed) const {
+    const ptrdiff_t panel_vector = 2 * set_.vector_bytes;
+    for (ptrdiff_t k = 0; k < count; k++) {
+      const char* line = staged + steps_[size_t(first + k)].b;
+      ptrdiff_t at = 0;  // bytes into the outputs
+      for (ptrdiff_t row = 0; row < b.rows; row++, line += window_->row_pitch())
+        for (ptrdiff_t done = 0, bytes = b.columns * set_.scalar_bytes; done < bytes;) {
+          const ptrdiff_t room = panel_vector - at % panel_vector;
+          const ptrdiff_t n = min(room, bytes - done);
+          copy_past(
+              line + done,
+              packed + at / panel_vector * panel_pitch_ + k * panel_vector + at % panel_vector, n);
+          done += n;
+          at += n;
+        }
+    }
+  }
+
+  // Copies a few bytes more than asked: they are overwritten by what follows, or never used.
+  static void copy_past(const char* from, char* to, ptrdiff_t bytes) {
+    for (ptrdiff_t i = 0; i < bytes; i += 16) memcpy(to + i, from + i, 16);
+  }
+
+  void sum_chunk(const Block& b, const char* w, const char* staged, const char* packed,
+                 ptrdiff_t first, ptrdiff_t count, char* sums, bool add) const {
+    const ptrdiff_t slots = b.slots(row_slots_, lanes_);
+    const ptrdiff_t row_vectors = packed_ ? slots : row_slots_ / lanes_;
+    const auto place = [&](ptrdiff_t slot) {
+      return slot / row_vectors * window_->row_pitch() + slot % row_vectors * set_.vector_bytes;
+    };
+    const ptrdiff_t tiles = ceil_div(b.outputs, set_.rows);
+    for (ptrdiff_t slot = 0, vectors; slot < slots; slot += vectors) {
+      ptrdiff_t output = 0;
+      vectors = 0;
+      for (ptrdiff_t t = 0; t < tiles; t++) {
+        // Balanced: never a tile of one row for long.
+        const ptrdiff_t rows = (b.outputs - output + tiles - t - 1) / (tiles - t);
+        if (t == 0) vectors = vectors_from(slot, slots, row_vectors, set_.vectors[rows]);
+        const char* data;
+        ptrdiff_t pitch = set_.vector_bytes;
+        const ProductStep* steps;
+        if (packed_) {
+          data = packed + slot / 2 * panel_pitch_;
+          steps = packed_steps_.data() + first;
+        } else {
+          data = staged + place(slot);
+          if (vectors > 1) pitch = place(slot + 1) - place(slot);
+          steps = steps_.data() + first;
+        }
+        set_.function[rows - 1][vectors - 1](steps, count, w + output * layer_.w_output,
+                                             layer_.w_output, data, pitch,
+                                             sums + output * sums_pitch_ + slot * set_.vector_bytes,
+                                             sums_pitch_, set_.vector_bytes, add);
+        output += rows;
+      }
+    }
+  }
+
+  // How many vectors the next tile takes: they must lie evenly apart.
+  ptrdiff_t vectors_from(ptrdiff_t slot, ptrdiff_t slots, ptrdiff_t row_vectors,
+                         ptrdiff_t widest) const {
+    const ptrdiff_t left = slots - slot;
+    if (packed_ || widest == 2) return min(2, left);
+    const ptrdiff_t in_row = min(row_vectors - slot % row_vectors, left);
+    const ptrdiff_t balanced = ceil_div(in_row, ceil_div(in_row, widest));
+    return balanced == 1 ? min(2, left) : balanced;
+  }
+
+  void store(const Block& b, char* sums) const {
+    const LayerAxis* a = layer_.axes;
+    char* out = layer_.out + b.image * layer_.out_batch + b.group * layer_.out_group +
+                b.depth * a[0].out_stride + b.row * a[1].out_stride + b.column * a[2].out_stride;
+    // Rows that lie end to end in the sums and in the output are one.
+    const bool joined = row_slots_ == b.columns && a[1].out_stride == b.columns * a[2].out_stride;
+    const ptrdiff_t rows = joined ? 1 : b.rows;
+    const ptrdiff_t count = joined ? b.rows * b.columns : b.columns;
+    for (ptrdiff_t o = 0; o < b.outputs; o++)
+      for (ptrdiff_t row = 0; row < rows; row++)
+        finish_.store(sums + o * sums_pitch_ + row * row_slots_ * set_.scalar_bytes, b.group,
+                      b.output + o, count,
+                      out + output_offset(layer_, b.output + o) + row * a[1].out_stride,
+                      a[2].out_stride);
+  }
+
+  const Layer layer_;
+  const ProductSet& set_;
+  const Finish finish_;
+  const ptrdiff_t lanes_;
+  ptrdiff_t taps_;
+  bool packed_ = false;
+  // Of an item: output channels, rows and columns of outputs; and how many of them there are.
+  ptrdiff_t outputs_ = 1, rows_ = 1, columns_ = 1;
+  ptrdiff_t output_blocks_ = 1, row_blocks_ = 1, column_blocks_ = 1;
+  ptrdiff_t channels_ = 1, chunk_ = 1;  // channels staged at once; steps summed in registers
+  ptrdiff_t row_slots_ = 0, sums_pitch_ = 0;
+  ptrdiff_t staged_bytes_ = 0, packed_bytes_ = 0, panel_pitch_ = 0;
+  std::unique_ptr<Window> window_;
+  std::vector<ProductStep> steps_, packed_steps_;
+};
+
+}  // namespace
+
+Status sum_channels(const Layer& layer, int threads, ptrdiff_t* scratch) {
+  const ChannelsJob job(layer, threads);
+  return scratch ? tell_scratch(job, threads, scratch) : run_items(job, threads);
+}
+
+}  // namespace fastconv

@@ -1,0 +1,95 @@
+// Register tiles of sums of products: c[r][v] = Σ_k a[r][k] · b[k][v], for R rows × V vectors.
+//
+// The sums of layers over channels and taps. One factor is read a scalar at a time for each row and
+// one a vector at a time: V + R loads serve R * V FMAs. Where each step k reads them is told by a
+// table, so that one kernel serves weights in any order and windows in place: padding, stride and
+// dilation are offsets.
+#pragma once
+#include "job.hpp"
+#include "vector.hpp"
+
+namespace fastconv {
+namespace {
+
+// Rows of `a` lie a_pitch apart and vectors of `b` b_pitch; rows of c lie c_pitch apart and its
+// vectors, which are aligned, c_vector. All in bytes. Where `add`, the sums are added to c.
+template <class Scalar, int R, int V>
+void sum_products(const ProductStep* steps, ptrdiff_t count, const char* a, ptrdiff_t a_pitch,
+                  const char* b, ptrdiff_t b_pitch, char* c, ptrdiff_t c_pitch, ptrdiff_t c_vector,
+                  bool add) {
+  typedef Vector<Scalar> Lanes;
+  typedef typename Lanes::type Vec;
+  Vec sum[R][V];
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) sum[r][v] = Lanes::zero();
+  for (const ProductStep* step = steps; step != steps + count; step++) {
+    const char* row = a + step->a;
+    const char* vector = b + step->b;
+    Vec data[V];
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) {
+      data[v] = Lanes::load(vector + v * b_pitch);
+      Lanes::keep_in_register(data[v]);
+    }
+#pragma GCC unroll 16
+    for (int r = 0; r < R; r++) {
+      const Vec weight = Lanes::broadcast(*reinterpret_cast<const Scalar*>(row + r * a_pitch));
+#pragma GCC unroll 4
+      for (int v = 0; v < V; v++) sum[r][v] += weight * data[v];
+    }
+  }
+#pragma GCC unroll 16
+  for (int r = 0; r < R; r++)
+#pragma GCC unroll 4
+    for (int v = 0; v < V; v++) {
+      char* at = c + r * c_pitch + v * c_vector;
+      Lanes::store(at, add ? sum[r][v] + Lanes::load(at) : sum[r][v]);
+    }
+}
+
+// --- the shapes of a level ----------------------------------------------------------------------
+
+// Vectors beside R rows: R * V sums, V vectors of data and one weight fill the registers.
+constexpr int product_vectors(int rows) {
+  const int fit = (FASTCONV_VECTOR_REGISTERS - 1) / (rows + 1);
+  return fit < int(MAX_PRODUCT_VECTORS) ? fit : int(MAX_PRODUCT_VECTORS);
+}
+
+constexpr int product_rows() {
+  int rows = MAX_PRODUCT_ROWS;
+  while (product_vectors(rows) < 2) rows--;
+  return rows;
+}
+
+template <class Scalar, int R, int V>
+constexpr ProductFunction product_function() {
+  if constexpr (R <= product_rows() && V <= product_vectors(R))
+    return sum_products<Scalar, R, V>;
+  else
+    return nullptr;
+}
+
+template <class Scalar, int R = 1>
+constexpr void fill_products(ProductSet& set) {
+  set.vectors[R] = R <= product_rows() ? product_vectors(R) : 0;
+  set.function[R - 1][0] = product_function<Scalar, R, 1>();
+  set.function[R - 1][1] = product_function<Scalar, R, 2>();
+  set.function[R - 1][2] = product_function<Scalar, R, 3>();
+  set.function[R - 1][3] = product_function<Scalar, R, 4>();
+  if constexpr (R < int(MAX_PRODUCT_ROWS)) fill_products<Scalar, R + 1>(set);
+}
+
+template <class Scalar>
+constexpr ProductSet product_set() {
+  ProductSet set{};
+  set.scalar_bytes = int(sizeof(Scalar));
+  set.vector_bytes = FASTCONV_VECTOR_BYTES;
+  set.rows = product_rows();
+  fill_products<Scalar>(set);
+  return set;
+}
+
+}  // namespace
+}  // namespace fastconv

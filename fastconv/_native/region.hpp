@@ -1,0 +1,40 @@
+// How a driver's job runs: its items in parallel, each thread with scratch of its own.
+#pragma once
+#include "direct.hpp"
+#include "scratch.hpp"
+#include "sizes.hpp"
+#include "threads.hpp"
+
+namespace fastconv {
+
+// A Job has items(), scratch_bytes() of one thread, and run(first, last, scratch).
+template <class Job>
+Status run_items(const Job& job, int threads) {
+  struct Region {
+    const Job* job;
+    char* scratch;
+    ptrdiff_t stride;
+  };
+  threads = int(min(threads, job.items()));
+  Region region = {&job, nullptr, round_up(job.scratch_bytes(), cache_line)};
+  region.scratch = take_scratch(threads * region.stride);
+  if (!region.scratch) return Status::no_memory;
+  parallel_for(
+      job.items(), threads,
+      [](void* context, ptrdiff_t first, ptrdiff_t last, int thread) {
+        const Region* r = static_cast<Region*>(context);
+        r->job->run(first, last, r->scratch + thread * r->stride);
+      },
+      &region);
+  give_scratch_back(region.scratch);
+  return Status::ok;
+}
+
+// Bytes that all threads of a job take together.
+template <class Job>
+Status tell_scratch(const Job& job, int threads, ptrdiff_t* scratch) {
+  *scratch = min(threads, job.items()) * round_up(job.scratch_bytes(), cache_line);
+  return Status::ok;
+}
+
+}  // namespace fastconv

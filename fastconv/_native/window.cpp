@@ -1,0 +1,101 @@
+#include "window.hpp"
+
+#include <string.h>
+
+#include <algorithm>
+
+#include "dispatch.hpp"
+#include "sizes.hpp"
+
+namespace fastconv {
+
+AxisWindow::AxisWindow(const LayerAxis& axis, ptrdiff_t outputs, ptrdiff_t taps, ptrdiff_t slack)
+    : places_(size_t(taps)) {
+  const auto phase = [&](ptrdiff_t k) { return k * axis.dilation % axis.stride; };
+  std::vector<ptrdiff_t> order(static_cast<size_t>(taps));
+  for (ptrdiff_t k = 0; k < taps; k++) order[size_t(k)] = k;
+  std::stable_sort(order.begin(), order.end(),
+                   [&](ptrdiff_t a, ptrdiff_t b) { return phase(a) < phase(b); });
+  for (const ptrdiff_t k : order) {
+    const ptrdiff_t first = k * axis.dilation;
+    const bool joins = !runs_.empty() && runs_.back().first % axis.stride == phase(k) &&
+                       first <= runs_.back().first + runs_.back().count * axis.stride;
+    if (!joins) {
+      if (!runs_.empty()) extent_ += runs_.back().count + slack;
+      runs_.push_back({first, 0});
+    }
+    Run& run = runs_.back();
+    const ptrdiff_t shift = (first - run.first) / axis.stride;
+    run.count = max(run.count, shift + outputs);
+    places_[size_t(k)] = extent_ + shift;
+  }
+  extent_ += runs_.back().count + slack;
+}
+
+std::vector<std::vector<ptrdiff_t>> AxisWindow::groups(ptrdiff_t step, ptrdiff_t most) const {
+  std::vector<std::vector<ptrdiff_t>> found;
+  std::vector<bool> taken(places_.size(), false);
+  for (size_t first = 0; first < places_.size(); first++) {
+    if (taken[first]) continue;
+    found.push_back({ptrdiff_t(first)});
+    std::vector<ptrdiff_t>& group = found.back();
+    for (size_t k = first + 1; k < places_.size() && ptrdiff_t(group.size()) < most; k++)
+      if (places_[k] == place(group.back()) + step) {
+        group.push_back(ptrdiff_t(k));
+        taken[k] = true;
+      }
+  }
+  return found;
+}
+
+Window::Window(const Layer& layer, const ptrdiff_t* outputs, const ptrdiff_t* taps, ptrdiff_t slack)
+    : layer_(layer),
+      convert_((layer.type == FLOAT32 ? levels().used->convert_f32
+                                      : levels().used->convert_f64)[layer.x_type]),
+      axes_{{layer.axes[0], outputs[0], taps[0]},
+            {layer.axes[1], outputs[1], taps[1]},
+            {layer.axes[2], outputs[2], taps[2], slack}},
+      scalar_(layer.type == FLOAT32 ? 4 : 8),
+      slack_(slack * scalar_),
+      row_pitch_(axes_[2].extent() * scalar_) {}
+
+void Window::stage(const char* x, const ptrdiff_t* origin, char* staged) const {
+  const LayerAxis& depth = layer_.axes[0];
+  const LayerAxis& rows = layer_.axes[1];
+  for (const AxisWindow::Run& planes : axes_[0].runs())
+    for (ptrdiff_t i = 0; i < planes.count; i++) {
+      const ptrdiff_t z = origin[0] + planes.first + i * depth.stride;
+      for (const AxisWindow::Run& run : axes_[1].runs())
+        for (ptrdiff_t j = 0; j < run.count; j++, staged += row_pitch_) {
+          const ptrdiff_t y = origin[1] + run.first + j * rows.stride;
+          if (z < 0 || z >= depth.x_extent || y < 0 || y >= rows.x_extent)
+            memset(staged, 0, size_t(row_pitch_));
+          else
+            stage_row(x + z * depth.x_stride + y * rows.x_stride, origin[2], staged);
+        }
+    }
+}
+
+void Window::stage_row(const char* x, ptrdiff_t origin, char* staged) const {
+  const LayerAxis& columns = layer_.axes[2];
+  for (const AxisWindow::Run& run : axes_[2].runs()) {
+    const ptrdiff_t first = origin + run.first;
+    // Elements [inside, beyond) of the run lie in the row.
+    const ptrdiff_t inside = first < 0 ? min(ceil_div(-first, columns.stride), run.count) : 0;
+    const ptrdiff_t beyond =
+        first < columns.x_extent
+            ? max(min(ceil_div(columns.x_extent - first, columns.stride), run.count), inside)
+            : inside;
+    memset(staged, 0, size_t(inside * scalar_));
+    char* line = staged + inside * scalar_;
+    convert_.load(x + (first + inside * columns.stride) * columns.x_stride,
+                  columns.stride * columns.x_stride, line, beyond - inside);
+    if (layer_.x_zero != 0)
+      for (ptrdiff_t i = 0; i < beyond - inside; i++)
+        reinterpret_cast<float*>(line)[i] -= float(layer_.x_zero);
+    memset(staged + beyond * scalar_, 0, size_t((run.count - beyond) * scalar_ + slack_));
+    staged += run.count * scalar_ + slack_;
+  }
+}
+
+}  // namespace fastconv
