@@ -109,7 +109,7 @@ class ChannelsJob {
     // The last vector of a row reads past it.
     staged_bytes_ = round_up(channels_ * window_->channel_bytes() + set_.vector_bytes, cache_line);
     row_slots_ = packed_ ? columns_ : round_up(columns_, lanes_);
-    sums_pitch_ = round_up(rows_ * row_slots_, lanes_) * set_.scalar_bytes;
+    sums_pitch_ = spread_over_sets(round_up(rows_ * row_slots_, lanes_) * set_.scalar_bytes);
     chunk_ = min(channels_ * taps_, steps_in_registers);
     panel_pitch_ = (2 * chunk_ + 1) * set_.vector_bytes;
     const ptrdiff_t panels = ceil_div(rows_ * columns_, 2 * lanes_);
@@ -198,69 +198,59 @@ class ChannelsJob {
   // outputs, and both of every step in turn.
   void pack(const Block& b, const char* staged, ptrdiff_t first, ptrdiff_t count,
             char* packed) const {
-    const ptrdiff_t panel_vector = 2 * set_.vector_bytes;
-    for (ptrdiff_t k = 0; k < count; k++) {
-      const char* line = staged + steps_[size_t(first + k)].b;
-      ptrdiff_t at = 0;  // bytes into the outputs
-      for (ptrdiff_t row = 0; row < b.rows; row++, line += window_->row_pitch())
-        for (ptrdiff_t done = 0, bytes = b.columns * set_.scalar_bytes; done < bytes;) {
-          const ptrdiff_t room = panel_vector - at % panel_vector;
-          const ptrdiff_t n = min(room, bytes - done);
-          copy_past(
-              line + done,
-              packed + at / panel_vector * panel_pitch_ + k * panel_vector + at % panel_vector, n);
-          done += n;
-          at += n;
-        }
-    }
-  }
-
-  // Copies a few bytes more than asked: they are overwritten by what follows, or never used.
-  static void copy_past(const char* from, char* to, ptrdiff_t bytes) {
-    for (ptrdiff_t i = 0; i < bytes; i += 16) memcpy(to + i, from + i, 16);
+    for (ptrdiff_t k = 0; k < count; k++)
+      set_.pack(staged + steps_[size_t(first + k)].b, window_->row_pitch(), b.rows,
+                b.columns * set_.scalar_bytes, packed + k * 2 * set_.vector_bytes, panel_pitch_);
   }
 
   void sum_chunk(const Block& b, const char* w, const char* staged, const char* packed,
                  ptrdiff_t first, ptrdiff_t count, char* sums, bool add) const {
     const ptrdiff_t slots = b.slots(row_slots_, lanes_);
     const ptrdiff_t row_vectors = packed_ ? slots : row_slots_ / lanes_;
-    const auto place = [&](ptrdiff_t slot) {
-      return slot / row_vectors * window_->row_pitch() + slot % row_vectors * set_.vector_bytes;
-    };
     const ptrdiff_t tiles = ceil_div(b.outputs, set_.rows);
-    for (ptrdiff_t slot = 0, vectors; slot < slots; slot += vectors) {
+    const ptrdiff_t widest = set_.vectors[ceil_div(b.outputs, tiles)];
+    const std::vector<ProductStep>& steps = packed_ ? packed_steps_ : steps_;
+    const char* row = packed_ ? packed : staged;
+    // The first vector of a tile, in its row.
+    for (ptrdiff_t slot = 0, vector = 0; slot < slots;) {
+      const char* data = row + (packed_ ? slot / 2 * panel_pitch_ : vector * set_.vector_bytes);
+      const ptrdiff_t left = row_vectors - vector;
+      const ptrdiff_t vectors = vectors_from(left, slots - slot, widest);
+      // A pair may be the last vector of a row and the first of the next.
+      const ptrdiff_t pitch =
+          vectors > left ? window_->row_pitch() - vector * set_.vector_bytes : set_.vector_bytes;
       ptrdiff_t output = 0;
-      vectors = 0;
       for (ptrdiff_t t = 0; t < tiles; t++) {
         // Balanced: never a tile of one row for long.
         const ptrdiff_t rows = (b.outputs - output + tiles - t - 1) / (tiles - t);
-        if (t == 0) vectors = vectors_from(slot, slots, row_vectors, set_.vectors[rows]);
-        const char* data;
-        ptrdiff_t pitch = set_.vector_bytes;
-        const ProductStep* steps;
-        if (packed_) {
-          data = packed + slot / 2 * panel_pitch_;
-          steps = packed_steps_.data() + first;
-        } else {
-          data = staged + place(slot);
-          if (vectors > 1) pitch = place(slot + 1) - place(slot);
-          steps = steps_.data() + first;
-        }
-        set_.function[rows - 1][vectors - 1](steps, count, w + output * layer_.w_output,
-                                             layer_.w_output, data, pitch,
-                                             sums + output * sums_pitch_ + slot * set_.vector_bytes,
-                                             sums_pitch_, set_.vector_bytes, add);
+        if (slot == 0 && t + 1 < tiles)
+          prefetch(steps.data() + first, count, w + (output + rows) * layer_.w_output);
+        set_.function[rows - 1][vectors - 1](
+            steps.data() + first, count, w + output * layer_.w_output, layer_.w_output, data, pitch,
+            sums + output * sums_pitch_ + slot * set_.vector_bytes, sums_pitch_, set_.vector_bytes,
+            add);
         output += rows;
       }
+      slot += vectors;
+      for (vector += vectors; vector >= row_vectors; vector -= row_vectors)
+        row += window_->row_pitch();
     }
   }
 
-  // How many vectors the next tile takes: they must lie evenly apart.
-  ptrdiff_t vectors_from(ptrdiff_t slot, ptrdiff_t slots, ptrdiff_t row_vectors,
-                         ptrdiff_t widest) const {
-    const ptrdiff_t left = slots - slot;
+  // Brings the weights of the next tile into the cache: in short rows the processor finds no
+  // pattern.
+  void prefetch(const ProductStep* steps, ptrdiff_t count, const char* w) const {
+    const ptrdiff_t steps_in_line = cache_line / set_.scalar_bytes;
+    for (ptrdiff_t r = 0; r < set_.rows; r++)
+      for (ptrdiff_t k = 0; k < count; k += steps_in_line)
+        __builtin_prefetch(w + r * layer_.w_output + steps[k].a);
+  }
+
+  // How many vectors the next tile takes, of those left in the row and in all: they must lie evenly
+  // apart.
+  ptrdiff_t vectors_from(ptrdiff_t in_row, ptrdiff_t left, ptrdiff_t widest) const {
     if (packed_ || widest == 2) return min(2, left);
-    const ptrdiff_t in_row = min(row_vectors - slot % row_vectors, left);
+    in_row = min(in_row, left);
     const ptrdiff_t balanced = ceil_div(in_row, ceil_div(in_row, widest));
     return balanced == 1 ? min(2, left) : balanced;
   }

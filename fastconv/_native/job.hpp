@@ -182,6 +182,8 @@ struct ProductSet {
   int vector_bytes;
   int rows;                           // of the largest tile
   int vectors[MAX_PRODUCT_ROWS + 1];  // of the widest tile of so many rows
+  void (*pack)(const char* x, ptrdiff_t row_pitch, ptrdiff_t rows, ptrdiff_t row_bytes, char* panel,
+               ptrdiff_t panel_pitch);
   // For rows and vectors less one; null beyond what registers hold.
   ProductFunction function[MAX_PRODUCT_ROWS][MAX_PRODUCT_VECTORS];
 };

@@ -49,6 +49,30 @@ void sum_products(const ProductStep* steps, ptrdiff_t count, const char* a, ptrd
     }
 }
 
+// Data of one step for outputs end to end: copies `rows` rows of `row_bytes` to panels of two
+// vectors each, panel_pitch apart. Writes up to a vector past what it copies: what is copied next
+// overwrites it. Reads as far past each row.
+inline void pack_products(const char* x, ptrdiff_t row_pitch, ptrdiff_t rows, ptrdiff_t row_bytes,
+                          char* panel, ptrdiff_t panel_pitch) {
+  typedef Vector<float> Lanes;
+  constexpr ptrdiff_t vector_bytes = FASTCONV_VECTOR_BYTES;
+  ptrdiff_t at = 0;  // bytes into the panel
+  for (ptrdiff_t row = 0; row < rows; row++, x += row_pitch)
+    for (ptrdiff_t done = 0; done < row_bytes;) {
+      const ptrdiff_t room = 2 * vector_bytes - at, left = row_bytes - done;
+      const ptrdiff_t count = left < room ? left : room;
+      Lanes::store(panel + at, Lanes::load(x + done));
+      if (count > vector_bytes)
+        Lanes::store(panel + at + vector_bytes, Lanes::load(x + done + vector_bytes));
+      done += count;
+      at += count;
+      if (at == 2 * vector_bytes) {
+        at = 0;
+        panel += panel_pitch;
+      }
+    }
+}
+
 // --- the shapes of a level ----------------------------------------------------------------------
 
 // Vectors beside R rows: R * V sums, V vectors of data and one weight fill the registers.
@@ -87,6 +111,7 @@ constexpr ProductSet product_set() {
   set.scalar_bytes = int(sizeof(Scalar));
   set.vector_bytes = FASTCONV_VECTOR_BYTES;
   set.rows = product_rows();
+  set.pack = pack_products;
   fill_products<Scalar>(set);
   return set;
 }

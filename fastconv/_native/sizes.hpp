@@ -12,4 +12,10 @@ inline ptrdiff_t max(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
 inline ptrdiff_t ceil_div(ptrdiff_t a, ptrdiff_t b) { return (a + b - 1) / b; }
 inline ptrdiff_t round_up(ptrdiff_t a, ptrdiff_t b) { return ceil_div(a, b) * b; }
 
+// At least so many bytes: an odd number of cache lines, so that data at this pitch do not meet in
+// few sets of a cache.
+inline ptrdiff_t spread_over_sets(ptrdiff_t bytes) {
+  return ceil_div(bytes, cache_line) / 2 * 2 * cache_line + cache_line;
+}
+
 }  // namespace fastconv

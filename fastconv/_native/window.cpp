@@ -57,45 +57,62 @@ Window::Window(const Layer& layer, const ptrdiff_t* outputs, const ptrdiff_t* ta
             {layer.axes[2], outputs[2], taps[2], slack}},
       scalar_(layer.type == FLOAT32 ? 4 : 8),
       slack_(slack * scalar_),
-      row_pitch_(axes_[2].extent() * scalar_) {}
+      row_pitch_(axes_[2].extent() * scalar_),
+      channel_bytes_(spread_over_sets(plane_pitch() * axes_[0].extent())) {}
 
 void Window::stage(const char* x, const ptrdiff_t* origin, char* staged) const {
+  for (const AxisWindow::Run& run : axes_[2].runs()) {
+    stage_run(run, x, origin, staged);
+    staged += run.count * scalar_ + slack_;
+  }
+}
+
+void Window::stage_run(const AxisWindow::Run& run, const char* x, const ptrdiff_t* origin,
+                       char* staged) const {
   const LayerAxis& depth = layer_.axes[0];
   const LayerAxis& rows = layer_.axes[1];
+  const LayerAxis& columns = layer_.axes[2];
+  const ptrdiff_t first = origin[2] + run.first;
+  // Elements [inside, beyond) of the run lie in the data's rows.
+  const ptrdiff_t inside = first < 0 ? min(ceil_div(-first, columns.stride), run.count) : 0;
+  ptrdiff_t beyond = inside;
+  if (first < columns.x_extent)
+    beyond = max(min(ceil_div(columns.x_extent - first, columns.stride), run.count), inside);
+  x += (first + inside * columns.stride) * columns.x_stride;
+  const ptrdiff_t step = columns.stride * columns.x_stride;
+  const ptrdiff_t run_bytes = run.count * scalar_ + slack_;
+  const ptrdiff_t before = inside * scalar_, after = run_bytes - beyond * scalar_;
   for (const AxisWindow::Run& planes : axes_[0].runs())
     for (ptrdiff_t i = 0; i < planes.count; i++) {
       const ptrdiff_t z = origin[0] + planes.first + i * depth.stride;
-      for (const AxisWindow::Run& run : axes_[1].runs())
-        for (ptrdiff_t j = 0; j < run.count; j++, staged += row_pitch_) {
-          const ptrdiff_t y = origin[1] + run.first + j * rows.stride;
-          if (z < 0 || z >= depth.x_extent || y < 0 || y >= rows.x_extent)
-            memset(staged, 0, size_t(row_pitch_));
-          else
-            stage_row(x + z * depth.x_stride + y * rows.x_stride, origin[2], staged);
+      const bool in_depth = z >= 0 && z < depth.x_extent;
+      for (const AxisWindow::Run& lines : axes_[1].runs())
+        for (ptrdiff_t j = 0; j < lines.count; j++, staged += row_pitch_) {
+          const ptrdiff_t y = origin[1] + lines.first + j * rows.stride;
+          if (!in_depth || y < 0 || y >= rows.x_extent) {
+            clear(staged, run_bytes);
+            continue;
+          }
+          clear(staged, before);
+          convert_.load(x + z * depth.x_stride + y * rows.x_stride, step, staged + before,
+                        beyond - inside);
+          if (layer_.x_zero != 0) shift(staged + before, beyond - inside);
+          clear(staged + beyond * scalar_, after);
         }
     }
 }
 
-void Window::stage_row(const char* x, ptrdiff_t origin, char* staged) const {
-  const LayerAxis& columns = layer_.axes[2];
-  for (const AxisWindow::Run& run : axes_[2].runs()) {
-    const ptrdiff_t first = origin + run.first;
-    // Elements [inside, beyond) of the run lie in the row.
-    const ptrdiff_t inside = first < 0 ? min(ceil_div(-first, columns.stride), run.count) : 0;
-    const ptrdiff_t beyond =
-        first < columns.x_extent
-            ? max(min(ceil_div(columns.x_extent - first, columns.stride), run.count), inside)
-            : inside;
-    memset(staged, 0, size_t(inside * scalar_));
-    char* line = staged + inside * scalar_;
-    convert_.load(x + (first + inside * columns.stride) * columns.x_stride,
-                  columns.stride * columns.x_stride, line, beyond - inside);
-    if (layer_.x_zero != 0)
-      for (ptrdiff_t i = 0; i < beyond - inside; i++)
-        reinterpret_cast<float*>(line)[i] -= float(layer_.x_zero);
-    memset(staged + beyond * scalar_, 0, size_t((run.count - beyond) * scalar_ + slack_));
-    staged += run.count * scalar_ + slack_;
-  }
+// Few bytes mostly, for which a call of memset takes too long.
+void Window::clear(char* to, ptrdiff_t bytes) const {
+  if (bytes > cache_line)
+    memset(to, 0, size_t(bytes));
+  else
+    for (ptrdiff_t i = 0; i < bytes; i += 4) memset(to + i, 0, 4);
+}
+
+void Window::shift(char* line, ptrdiff_t count) const {
+  float* values = reinterpret_cast<float*>(line);
+  for (ptrdiff_t i = 0; i < count; i++) values[i] -= float(layer_.x_zero);
 }
 
 }  // namespace fastconv

@@ -40,7 +40,7 @@ class Window {
 
   ptrdiff_t row_pitch() const { return row_pitch_; }
   ptrdiff_t plane_pitch() const { return row_pitch_ * axes_[1].extent(); }
-  ptrdiff_t channel_bytes() const { return plane_pitch() * axes_[0].extent(); }
+  ptrdiff_t channel_bytes() const { return channel_bytes_; }
   const AxisWindow& axis(int a) const { return axes_[a]; }
   // Bytes from the channel's beginning to the first output's datum of a tap.
   ptrdiff_t place(ptrdiff_t depth_tap, ptrdiff_t row_tap, ptrdiff_t column_tap) const {
@@ -53,12 +53,15 @@ class Window {
   void stage(const char* x, const ptrdiff_t* origin, char* staged) const;
 
  private:
-  void stage_row(const char* x, ptrdiff_t origin, char* staged) const;
+  void stage_run(const AxisWindow::Run& run, const char* x, const ptrdiff_t* origin,
+                 char* staged) const;
+  void clear(char* to, ptrdiff_t bytes) const;
+  void shift(char* line, ptrdiff_t count) const;
 
   const Layer& layer_;
   const Conversion& convert_;
   AxisWindow axes_[LAYER_AXES];
-  ptrdiff_t scalar_, slack_, row_pitch_;
+  ptrdiff_t scalar_, slack_, row_pitch_, channel_bytes_;
 };
 
 }  // namespace fastconv
