@@ -7,7 +7,7 @@
 namespace fastconv {
 namespace {
 
-// Rows of `a` (aligned) and `b` lie these pitches of bytes apart, and hold whole vectors. Each load
+// Rows of `a` and `b` lie these pitches of bytes apart, and hold whole vectors. Each load
 // of `a` serves S products. sums[s] is a vector whose lanes are yet to be added.
 template <class Scalar, int S>
 void dot_rows(const char* a, ptrdiff_t a_pitch, const char* b, ptrdiff_t b_pitch, ptrdiff_t rows,

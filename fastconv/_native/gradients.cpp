@@ -63,6 +63,7 @@ class GradientsJob {
     packed_bytes_ = outputs_ / lanes_ * vector_pitch_;
     line_pitch_ = round_up(tap_columns_, lanes_) * scalar_;
     batch_pitch_ = points_ * outputs_ * scalar_;
+    point_pitch_ = round_up(points_, lanes_) * scalar_;
     add_steps(steps_, tap_columns_);
     add_steps(last_steps_, a[2].taps - (ceil_div(a[2].taps, tap_columns_) - 1) * tap_columns_);
     blocks_ = layer_.channels * a[0].taps * ceil_div(a[1].taps, tap_rows_) *
@@ -73,7 +74,7 @@ class GradientsJob {
 
   ptrdiff_t items() const { return pieces() * parts_; }
   ptrdiff_t scratch_bytes() const {
-    return staged_bytes_ + packed_bytes_ + lanes_ * line_pitch_ + piece_bytes() + set_.vector_bytes;
+    return staged_bytes_ + packed_bytes_ + lanes_ * max(line_pitch_, point_pitch_) + piece_bytes();
   }
 
   void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
@@ -82,6 +83,7 @@ class GradientsJob {
 
   // After all items: adds the sums of the parts, and stores those of every piece.
   void join_parts() {
+    std::vector<char> lines(size_t(lanes_ * point_pitch_));
     for (ptrdiff_t piece = 0; parts_ > 1 && piece < pieces(); piece++) {
       char* sums = partial_sums_.data() + piece * parts_ * piece_bytes();
       for (ptrdiff_t step = 1; step < parts_; step *= 2)
@@ -90,7 +92,7 @@ class GradientsJob {
           (scalar_ == 4 ? levels().used->passes_f32 : levels().used->passes_f64)
               .add_scaled(to, 1, to + step * piece_bytes(), 1, to, piece_bytes());
         }
-      store(place(piece), sums);
+      store(place(piece), sums, lines.data());
     }
   }
 
@@ -98,7 +100,8 @@ class GradientsJob {
   // --- the plan ---------------------------------------------------------------------------------
 
   ptrdiff_t pieces() const { return layer_.groups * batch_blocks_ * output_blocks_; }
-  ptrdiff_t piece_bytes() const { return batch_ * batch_pitch_; }
+  // The sums of one piece, and vectors past them that are read but not used.
+  ptrdiff_t piece_bytes() const { return batch_ * batch_pitch_ + lanes_ * set_.vector_bytes; }
 
   void add_steps(std::vector<ProductStep>& steps, ptrdiff_t columns) const {
     for (ptrdiff_t y = 0; y < tap_rows_; y++)
@@ -149,7 +152,7 @@ class GradientsJob {
     char* const packed = staged + staged_bytes_;
     char* const lines = packed + packed_bytes_;
     char* const sums = parts_ > 1 ? const_cast<char*>(partial_sums_.data()) + item * piece_bytes()
-                                  : lines + lanes_ * line_pitch_;
+                                  : lines + lanes_ * max(line_pitch_, point_pitch_);
     const ptrdiff_t first = blocks_ * part / parts_, last = blocks_ * (part + 1) / parts_;
     for (ptrdiff_t block = first; block < last; block++) {
       const Taps t = taps(block);
@@ -157,7 +160,7 @@ class GradientsJob {
       pack(p, t, lines, packed);
       sum(p, t, staged, packed, sums, block > first);
     }
-    if (parts_ == 1) store(p, sums);
+    if (parts_ == 1) store(p, sums, lines);
   }
 
   void stage(const Place& p, const Taps& t, char* staged) const {
@@ -176,17 +179,24 @@ class GradientsJob {
     const LayerAxis* a = layer_.axes;
     const char* w = layer_.w + p.group * layer_.w_group + t.channel * layer_.w_channel +
                     t.depth * a[0].w_stride + t.row * a[1].w_stride + t.column * a[2].w_stride;
+    // Taps that lie side by side are read in place, as long as no vector reads past them.
+    const bool in_place = a[2].w_stride == scalar_ && t.columns % lanes_ == 0;
     const char* line[cache_line];
     for (ptrdiff_t l = 0; l < lanes_; l++) line[l] = lines + l * line_pitch_;
-    memset(lines, 0, size_t(lanes_ * line_pitch_));
     for (ptrdiff_t o = 0; o < p.outputs; o += lanes_, packed += vector_pitch_) {
       const ptrdiff_t count = min(lanes_, p.outputs - o);
-      if (count < lanes_)
-        memset(lines + count * line_pitch_, 0, size_t((lanes_ - count) * line_pitch_));
+      for (ptrdiff_t l = count; l < lanes_; l++) {
+        line[l] = lines + l * line_pitch_;
+        memset(lines + l * line_pitch_, 0, size_t(line_pitch_));
+      }
       for (ptrdiff_t y = 0; y < t.rows; y++) {
-        for (ptrdiff_t l = 0; l < count; l++)
-          convert_.load(w + (p.output + o + l) * layer_.w_output + y * a[1].w_stride, a[2].w_stride,
-                        lines + l * line_pitch_, t.columns);
+        for (ptrdiff_t l = 0; l < count; l++) {
+          const char* from = w + (p.output + o + l) * layer_.w_output + y * a[1].w_stride;
+          if (in_place)
+            line[l] = from;
+          else
+            convert_.load(from, a[2].w_stride, lines + l * line_pitch_, t.columns);
+        }
         // A few taps more than there are: what follows overwrites them.
         lane_set_.load_real(line, round_up(t.columns, lanes_),
                             packed + y * t.columns * set_.vector_bytes);
@@ -233,38 +243,41 @@ class GradientsJob {
   }
 
   // sums[batch][vector of output channels][point][lane]
-  void store(const Place& p, char* sums) const {
+  void store(const Place& p, const char* sums, char* lines) const {
     const LayerAxis* a = layer_.axes;
-    const bool plain = !layer_.bias && layer_.activation == Activation::none;
-    std::vector<char> line(size_t(a[2].out_extent * scalar_));
-    for (ptrdiff_t o = 0; o < p.outputs; o++)
+    // Rows that lie end to end in the output are one.
+    const bool joined = a[0].out_stride == a[1].out_extent * a[1].out_stride &&
+                        a[1].out_stride == a[2].out_extent * a[2].out_stride;
+    const ptrdiff_t rows = joined ? 1 : a[0].out_extent * a[1].out_extent;
+    const ptrdiff_t count = points_ / rows;
+    const bool as_it_is = joined && a[2].out_stride == scalar_ && !layer_.bias &&
+                          layer_.activation == Activation::none;
+    char* line[cache_line];
+    char* out[cache_line];
+    for (ptrdiff_t l = 0; l < lanes_; l++) line[l] = lines + l * point_pitch_;
+    for (ptrdiff_t o = 0; o < p.outputs; o += lanes_) {
+      const ptrdiff_t filled = min(lanes_, p.outputs - o);
+      for (ptrdiff_t l = 0; l < filled; l++)
+        out[l] = layer_.out + p.batch * layer_.out_batch + p.group * layer_.out_group +
+                 output_offset(layer_, p.output + o + l);
       for (ptrdiff_t n = 0; n < p.batches; n++) {
-        const char* from = sums + n * batch_pitch_ + o / lanes_ * points_ * set_.vector_bytes +
-                           o % lanes_ * scalar_;
-        char* out = layer_.out + (p.batch + n) * layer_.out_batch + p.group * layer_.out_group +
-                    output_offset(layer_, p.output + o);
-        for (ptrdiff_t z = 0; z < a[0].out_extent; z++)
-          for (ptrdiff_t y = 0; y < a[1].out_extent; y++) {
-            char* to = out + z * a[0].out_stride + y * a[1].out_stride;
-            const ptrdiff_t stride = plain ? a[2].out_stride : scalar_;
-            char* at = plain ? to : line.data();
-            if (scalar_ == 4)
-              from = gather<float>(from, at, stride, a[2].out_extent);
-            else
-              from = gather<double>(from, at, stride, a[2].out_extent);
-            if (!plain)
-              finish_.store(line.data(), p.group, p.output + o, a[2].out_extent, to,
-                            a[2].out_stride);
+        // A few points more than there are; nobody reads them.
+        lane_set_.store_real(sums + n * batch_pitch_ + o * points_ * scalar_, 0,
+                             round_up(points_, lanes_), line);
+        for (ptrdiff_t l = 0; l < filled; l++) {
+          char* to = out[l] + n * layer_.out_batch;
+          if (as_it_is) {
+            memcpy(to, line[l], size_t(points_ * scalar_));
+            continue;
           }
+          for (ptrdiff_t r = 0; r < rows; r++)
+            finish_.store(
+                line[l] + r * count * scalar_, p.group, p.output + o + l, count,
+                to + r / a[1].out_extent * a[0].out_stride + r % a[1].out_extent * a[1].out_stride,
+                a[2].out_stride);
+        }
       }
-  }
-
-  // One lane of a row of points; returns where the next row begins.
-  template <class Scalar>
-  const char* gather(const char* from, char* to, ptrdiff_t stride, ptrdiff_t count) const {
-    for (ptrdiff_t i = 0; i < count; i++, from += set_.vector_bytes)
-      memcpy(to + i * stride, from, sizeof(Scalar));
-    return from;
+    }
   }
 
   const Layer& layer_;
@@ -280,7 +293,7 @@ class GradientsJob {
   ptrdiff_t blocks_, parts_;  // blocks of taps, and parts that they are cut into
   // Whether a tile's rows are neighbouring outputs, and not those of the batch.
   bool rows_are_columns_;
-  ptrdiff_t staged_bytes_, packed_bytes_, vector_pitch_, line_pitch_, batch_pitch_;
+  ptrdiff_t staged_bytes_, packed_bytes_, vector_pitch_, line_pitch_, batch_pitch_, point_pitch_;
   std::unique_ptr<Window> window_;
   std::vector<ProductStep> steps_, last_steps_;
   std::vector<char> partial_sums_;
