@@ -53,7 +53,7 @@ class DotsJob {
     tap_rows_ = min(a[1].taps, max(tap_bytes / tap_pitch_, 1));
     const ptrdiff_t taps[] = {1, tap_rows_, tap_columns_};
     const ptrdiff_t outputs[] = {a[0].out_extent, a[1].out_extent, a[2].out_extent};
-    window_.reset(new Window(swapped_, taps, outputs, lanes_));
+    window_.reset(new Window(swapped_, taps, outputs));
     columns_ = window_->axis(2).groups(1, MAX_DOT_OUTPUTS);
     blocks_ = layer_.channels * a[0].taps * ceil_div(a[1].taps, tap_rows_) *
               ceil_div(a[2].taps, tap_columns_);
@@ -118,12 +118,10 @@ class DotsJob {
     const ptrdiff_t columns = min(tap_columns_, a[2].taps - column);
     w += channel * layer_.w_channel + depth * a[0].w_stride + row * a[1].w_stride +
          column * a[2].w_stride;
-    // Rows of whole vectors are read in place.
+    // Rows of whole vectors are read in place: beyond the last one there may be nothing to read.
     const bool in_place = a[2].w_stride == scalar_ && columns % lanes_ == 0;
     for (ptrdiff_t y = 0; !in_place && y < rows; y++) {
-      char* line = taps + y * tap_pitch_;
-      convert_.load(w + y * a[1].w_stride, a[2].w_stride, line, columns);
-      memset(line + columns * scalar_, 0, size_t(tap_pitch_ - columns * scalar_));
+      convert_.load(w + y * a[1].w_stride, a[2].w_stride, taps + y * tap_pitch_, columns);
     }
     const ptrdiff_t origin[] = {a[0].offset + depth * a[0].dilation,
                                 a[1].offset + row * a[1].dilation,
@@ -133,18 +131,17 @@ class DotsJob {
       for (ptrdiff_t y = 0; y < a[1].out_extent; y++, vectors += a[2].out_extent * vector_bytes_)
         for (const std::vector<ptrdiff_t>& neighbours : columns_)
           add_products(neighbours, in_place ? w : taps, in_place ? a[1].w_stride : tap_pitch_,
-                       staged + window_->place(z, y, neighbours[0]), rows,
-                       ceil_div(columns, lanes_), vectors);
+                       staged + window_->place(z, y, neighbours[0]), rows, columns, vectors);
   }
 
   // One tile of dot products; its vectors are gathered, since its outputs may lie apart.
   void add_products(const std::vector<ptrdiff_t>& outputs, const char* taps, ptrdiff_t tap_pitch,
-                    const char* data, ptrdiff_t rows, ptrdiff_t vectors, char* sums) const {
+                    const char* data, ptrdiff_t rows, ptrdiff_t columns, char* sums) const {
     alignas(cache_line) char tile[MAX_DOT_OUTPUTS * cache_line];
     for (size_t s = 0; s < outputs.size(); s++)
       memcpy(tile + ptrdiff_t(s) * vector_bytes_, sums + outputs[s] * vector_bytes_,
              size_t(vector_bytes_));
-    set_.function[outputs.size() - 1](taps, tap_pitch, data, window_->row_pitch(), rows, vectors,
+    set_.function[outputs.size() - 1](taps, tap_pitch, data, window_->row_pitch(), rows, columns,
                                       tile);
     for (size_t s = 0; s < outputs.size(); s++)
       memcpy(sums + outputs[s] * vector_bytes_, tile + ptrdiff_t(s) * vector_bytes_,

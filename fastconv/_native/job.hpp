@@ -173,7 +173,7 @@ enum { MAX_DOT_OUTPUTS = 8 };
 
 // Dot products of rows: see dot.hpp.
 using DotFunction = void (*)(const char* a, ptrdiff_t a_pitch, const char* b, ptrdiff_t b_pitch,
-                             ptrdiff_t rows, ptrdiff_t vectors, char* sums);
+                             ptrdiff_t rows, ptrdiff_t count, char* sums);
 struct DotSet {
   DotFunction function[MAX_DOT_OUTPUTS];  // for outputs less one
 };

@@ -9,7 +9,7 @@
 
 namespace fastconv {
 
-AxisWindow::AxisWindow(const LayerAxis& axis, ptrdiff_t outputs, ptrdiff_t taps, ptrdiff_t slack)
+AxisWindow::AxisWindow(const LayerAxis& axis, ptrdiff_t outputs, ptrdiff_t taps)
     : places_(size_t(taps)) {
   const auto phase = [&](ptrdiff_t k) { return k * axis.dilation % axis.stride; };
   std::vector<ptrdiff_t> order(static_cast<size_t>(taps));
@@ -21,7 +21,7 @@ AxisWindow::AxisWindow(const LayerAxis& axis, ptrdiff_t outputs, ptrdiff_t taps,
     const bool joins = !runs_.empty() && runs_.back().first % axis.stride == phase(k) &&
                        first <= runs_.back().first + runs_.back().count * axis.stride;
     if (!joins) {
-      if (!runs_.empty()) extent_ += runs_.back().count + slack;
+      if (!runs_.empty()) extent_ += runs_.back().count;
       runs_.push_back({first, 0});
     }
     Run& run = runs_.back();
@@ -29,7 +29,7 @@ AxisWindow::AxisWindow(const LayerAxis& axis, ptrdiff_t outputs, ptrdiff_t taps,
     run.count = max(run.count, shift + outputs);
     places_[size_t(k)] = extent_ + shift;
   }
-  extent_ += runs_.back().count + slack;
+  extent_ += runs_.back().count;
 }
 
 std::vector<std::vector<ptrdiff_t>> AxisWindow::groups(ptrdiff_t step, ptrdiff_t most) const {
@@ -48,22 +48,21 @@ std::vector<std::vector<ptrdiff_t>> AxisWindow::groups(ptrdiff_t step, ptrdiff_t
   return found;
 }
 
-Window::Window(const Layer& layer, const ptrdiff_t* outputs, const ptrdiff_t* taps, ptrdiff_t slack)
+Window::Window(const Layer& layer, const ptrdiff_t* outputs, const ptrdiff_t* taps)
     : layer_(layer),
       convert_((layer.type == FLOAT32 ? levels().used->convert_f32
                                       : levels().used->convert_f64)[layer.x_type]),
       axes_{{layer.axes[0], outputs[0], taps[0]},
             {layer.axes[1], outputs[1], taps[1]},
-            {layer.axes[2], outputs[2], taps[2], slack}},
+            {layer.axes[2], outputs[2], taps[2]}},
       scalar_(layer.type == FLOAT32 ? 4 : 8),
-      slack_(slack * scalar_),
       row_pitch_(axes_[2].extent() * scalar_),
       channel_bytes_(spread_over_sets(plane_pitch() * axes_[0].extent())) {}
 
 void Window::stage(const char* x, const ptrdiff_t* origin, char* staged) const {
   for (const AxisWindow::Run& run : axes_[2].runs()) {
     stage_run(run, x, origin, staged);
-    staged += run.count * scalar_ + slack_;
+    staged += run.count * scalar_;
   }
 }
 
@@ -80,7 +79,7 @@ void Window::stage_run(const AxisWindow::Run& run, const char* x, const ptrdiff_
     beyond = max(min(ceil_div(columns.x_extent - first, columns.stride), run.count), inside);
   x += (first + inside * columns.stride) * columns.x_stride;
   const ptrdiff_t step = columns.stride * columns.x_stride;
-  const ptrdiff_t run_bytes = run.count * scalar_ + slack_;
+  const ptrdiff_t run_bytes = run.count * scalar_;
   const ptrdiff_t before = inside * scalar_, after = run_bytes - beyond * scalar_;
   for (const AxisWindow::Run& planes : axes_[0].runs())
     for (ptrdiff_t i = 0; i < planes.count; i++) {

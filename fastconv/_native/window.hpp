@@ -16,8 +16,8 @@ class AxisWindow {
     ptrdiff_t count;
   };
 
-  // For `outputs` neighbouring outputs and the first `taps` taps; `slack` elements follow each run.
-  AxisWindow(const LayerAxis& axis, ptrdiff_t outputs, ptrdiff_t taps, ptrdiff_t slack = 0);
+  // For `outputs` neighbouring outputs and the first `taps` taps.
+  AxisWindow(const LayerAxis& axis, ptrdiff_t outputs, ptrdiff_t taps);
 
   ptrdiff_t extent() const { return extent_; }
   // Where the first output's datum of a tap lies; the next output's is its neighbour.
@@ -35,8 +35,7 @@ class AxisWindow {
 // All axes of one channel: rows lie row_pitch() bytes apart, planes row_pitch() · rows.
 class Window {
  public:
-  // Every run of a row ends in `slack` zeros, so that vectors may read past it.
-  Window(const Layer& layer, const ptrdiff_t* outputs, const ptrdiff_t* taps, ptrdiff_t slack = 0);
+  Window(const Layer& layer, const ptrdiff_t* outputs, const ptrdiff_t* taps);
 
   ptrdiff_t row_pitch() const { return row_pitch_; }
   ptrdiff_t plane_pitch() const { return row_pitch_ * axes_[1].extent(); }
@@ -61,7 +60,7 @@ class Window {
   const Layer& layer_;
   const Conversion& convert_;
   AxisWindow axes_[LAYER_AXES];
-  ptrdiff_t scalar_, slack_, row_pitch_, channel_bytes_;
+  ptrdiff_t scalar_, row_pitch_, channel_bytes_;
 };
 
 }  // namespace fastconv
