@@ -10,6 +10,7 @@ _HOMES = {"fastconv": "fastconv", "scipy": "scipy.signal", "numpy": "numpy"}
 
 FILTER_LIBRARIES = ["fastconv", "scipy", "opencv"]
 _FILTER_HOMES = {"fastconv": "fastconv.ndimage", "scipy": "scipy.ndimage", "opencv": "cv2"}
+LAYER_LIBRARIES = ["fastconv", "torch", "onnxruntime"]
 SCIPY_PRODUCTS = 2.5e9  # scipy.ndimage.correlate needs about a nanosecond for each
 
 
@@ -69,6 +70,89 @@ def _bind_opencv(cv2, name, image, argument=None, mode="reflect", axes=None):
     if name == "laplace":
         return partial(cv2.Laplacian, image, -1, borderType=border)
     raise NotImplementedError(f"OpenCV has no {name}")
+
+
+def layer_arrays(layer, batch):
+    """Return x, w, bias and the gradient of the result of a layer, and its numbers."""
+    channels, side, outputs, taps, stride, groups, dilation = layer
+    padding = dilation * (taps // 2)
+    extent = (side + 2 * padding - dilation * (taps - 1) - 1) // stride + 1
+    x = random_array((batch, channels, side, side), "float32")
+    w = random_array((outputs, channels // groups, taps, taps), "float32")
+    grad = random_array((batch, outputs, extent, extent), "float32")
+    numbers = {"stride": stride, "padding": padding, "dilation": dilation, "groups": groups}
+    return x, w, random_array((outputs,), "float32"), grad, numbers
+
+
+def bind_layer(impl, what, x, w, bias, grad, numbers, activation="none"):
+    """Return a callable without arguments: `impl`'s layer, forward or one of its gradients.
+
+    NotImplementedError makes asv leave the point out: the library is not installed, or does not
+    train. As for `find`, imports stand in here.
+    """
+    bind = {"torch": _bind_torch, "onnxruntime": _bind_onnxruntime}.get(impl, _bind_fastconv)
+    try:
+        return bind(what, x, w, bias, grad, numbers, activation, planned=impl.endswith("planned"))
+    except ModuleNotFoundError as error:
+        raise NotImplementedError(f"{impl} is missing: {error}") from None
+
+
+def _bind_fastconv(what, x, w, bias, grad, numbers, activation, planned):
+    import fastconv
+
+    nn = fastconv.nn
+    if what == "grad_input":
+        return partial(nn.conv2d_grad_input, grad, w, x.shape, **numbers)
+    if what == "grad_weight":
+        return partial(nn.conv2d_grad_weight, grad, x, w.shape, **numbers)
+    numbers = numbers | {"activation": None if activation == "none" else activation}
+    if not planned:
+        return partial(nn.conv2d, x, w, bias, **numbers)
+    layer = fastconv.plan(nn.conv2d, fastconv.Spec(x.shape, x.dtype), w, bias, **numbers)
+    return partial(layer, x, out=np.empty_like(grad))
+
+
+def _bind_torch(what, x, w, bias, grad, numbers, activation, planned):
+    import torch
+    from torch.nn import functional
+
+    x, w, bias, grad = map(torch.from_numpy, (x, w, bias, grad))
+    if what != "forward":
+        pairs = [[numbers[name]] * 2 for name in ("stride", "padding", "dilation")]
+        wanted = [what == "grad_input", what == "grad_weight", False]
+        backward = torch.ops.aten.convolution_backward
+        arguments = (grad, x, w, None, *pairs, False, [0, 0], numbers["groups"], wanted)
+        return partial(backward, *arguments)
+    if activation == "none":
+        return partial(functional.conv2d, x, w, bias, **numbers)
+    activate = getattr(functional, activation, None) or getattr(torch, activation)
+    return lambda: activate(functional.conv2d(x, w, bias, **numbers))
+
+
+def _bind_onnxruntime(what, x, w, bias, grad, numbers, activation, planned):
+    import onnxruntime
+    from onnx import TensorProto, helper, numpy_helper
+
+    if what != "forward":
+        raise NotImplementedError("ONNX Runtime does not train")
+    sides = {
+        "strides": [numbers["stride"]] * 2,
+        "pads": [numbers["padding"]] * 4,
+        "dilations": [numbers["dilation"]] * 2,
+        "group": numbers["groups"],
+    }
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w", "b"], ["y"], **sides)],
+        "layer",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, x.shape)],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, grad.shape)],
+        [numpy_helper.from_array(w, "w"), numpy_helper.from_array(bias, "b")],
+    )
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=9)
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), providers=["CPUExecutionProvider"]
+    )
+    return partial(session.run, None, {"x": x})
 
 
 @lru_cache(maxsize=4)  # asv sets up anew before every sample; a large image takes longer to make
