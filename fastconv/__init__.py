@@ -8,7 +8,7 @@ Examples
 array([1., 3., 5., 3.])
 """
 
-from fastconv import ndimage, numpy, signal
+from fastconv import ndimage, nn, numpy, signal
 from fastconv._config import __version__, config, show_config
 from fastconv._plan import Explanation, Plan, explain, plan
 from fastconv._problem import Spec
@@ -38,6 +38,7 @@ __all__ = [
     "signal",
     "ndimage",
     "numpy",
+    "nn",
     "plan",
     "explain",
     "Plan",

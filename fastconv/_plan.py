@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
@@ -51,10 +51,49 @@ class Operand:
         return a
 
 
+class Lowered(Protocol):
+    """What a public function's call was lowered to; a dataclass with these fields."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def arrays(self) -> tuple[Any, ...]:
+        """The array arguments, or Specs that stand for them."""
+
+    @property
+    def problem(self) -> Problem:
+        """What is to be solved."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the result."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the result."""
+
+    @property
+    def method(self) -> str:
+        """'auto' or a method's name."""
+
+    @property
+    def kernel_to_come(self) -> bool:
+        """Whether a Spec stands for the kernel."""
+
+    def choose(self) -> Choice:
+        """Choose the method, from shapes alone where the arrays are Specs."""
+
+    def prepare(self, choice: Choice) -> Prepared:
+        """Prepare the kernel for a choice."""
+
+    def run(self, choice: Choice, kernel: Prepared, out: np.ndarray | None) -> np.ndarray:
+        """Compute the result by a choice and a prepared kernel."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """
-    One call of a public function, lowered.
+    One call of a function of two arrays, lowered.
 
     Attributes
     ----------
@@ -113,7 +152,7 @@ class Call:
         return out
 
 
-def lowered_by(lower: Callable[..., Call]) -> Callable[[Function], Function]:
+def lowered_by(lower: Callable[..., Lowered]) -> Callable[[Function], Function]:
     """Tell `plan` and `explain` how a public function's arguments become a Call."""
 
     def mark(function: Function) -> Function:
@@ -224,7 +263,7 @@ def lower_pair(
     return Call((in1, in2), problem, *roles, dtype, method)
 
 
-def check_out(out: Any, call: Call) -> None:
+def check_out(out: Any, call: Lowered) -> None:
     """Refuse an `out` that cannot take the result of a call."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
@@ -246,13 +285,13 @@ def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
         return True  # undecided in reasonable time
 
 
-def _lower(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Call:
+def _lower(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Lowered:
     lower = getattr(func, "__lower__", None)
     if lower is None:
         raise TypeError(
             f"func must be one of fastconv's functions that are one convolution, not {func!r}"
         )
-    call: Call = lower(*args, **kwargs)
+    call: Lowered = lower(*args, **kwargs)
     if not call.problem.out and not call.problem.x:
         raise ValueError("arrays without axes are multiplied: there is nothing to plan")
     return call
@@ -373,7 +412,7 @@ class Plan:
         How every method stood.
     """
 
-    def __init__(self, call: Call) -> None:
+    def __init__(self, call: Lowered) -> None:
         held = call.arrays[1:]
         if any(isinstance(a, Spec) for a in held):
             raise TypeError("the arrays that a plan holds must be given, not their Specs")

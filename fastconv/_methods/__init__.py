@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastconv._methods import direct, fft, reference, separable, tilefft
+from fastconv._methods import channels, direct, fft, gemm, reference, separable, tilefft
 from fastconv._methods._lines import MOST_TERMS, count_terms, rounded
 from fastconv._problem import Estimate, Problem, Reason
 
@@ -24,7 +24,7 @@ class Runner(Protocol):
         """Whether it takes data and results of these dtypes, other than the problem's."""
 
     def prepare(self, w: Any) -> Any:
-        """Do what can be done with the kernel alone: an array of the problem's dtype, or Lines."""
+        """Do what can be done with the kernel alone: an array of its dtype, Lines, or Weights."""
 
     def __call__(self, x: np.ndarray, kernel: Any, out: np.ndarray, threads: int) -> None:
         """Fill `out` from `x` and a prepared kernel; both of the problem's dtype, or converted."""
@@ -45,6 +45,6 @@ class Method(Protocol):
         """Return what solves it."""
 
 
-METHODS: tuple[Method, ...] = (direct, separable, tilefft, fft, reference)
+METHODS: tuple[Method, ...] = (direct, separable, tilefft, fft, channels, gemm, reference)
 
 __all__ = ["METHODS", "MOST_TERMS", "Method", "Runner", "count_terms", "rounded"]

@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods._phases import Phase, phases
+from fastconv._methods import _reference_layers
+from fastconv._methods._nonfinite import all_finite
+from fastconv._methods._phases import Phase, meets_zeros, phases
 from fastconv._native import _core
 from fastconv._problem import Activation, Estimate, Problem, Reason, Weights
 
@@ -52,9 +54,12 @@ def build(problem: Problem) -> Runner:
     """Return the callable that solves problems of this shape."""
     return Runner(
         problem,
-        tuple((phase, 0 if phase.problem is None else _form(phase.problem))
-              for phase in phases(problem)),
+        tuple(
+            (phase, 0 if phase.problem is None else _form(phase.problem))
+            for phase in phases(problem)
+        ),
         sum(_arithmetic(p.problem) for p in phases(problem) if p.problem is not None),
+        problem.dtype.kind != "i" and meets_zeros(problem),
     )
 
 
@@ -120,8 +125,13 @@ def _scratch(problem: Problem) -> int:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
-    """Weights of every phase, as the native code takes them."""
+    """
+    Weights of every phase, as the native code takes them.
 
+    They are none where the zeros beyond the data's edges would meet a NaN or Inf among them.
+    """
+
+    weights: Weights
     taps: tuple[np.ndarray, ...]
     bias: np.ndarray | None
     activation: Activation
@@ -135,6 +145,7 @@ class Runner:
     problem: Problem
     phases: tuple[tuple[Phase, int], ...]  # each with the form that sums it
     seconds: float  # on one core
+    meets_zeros: bool
 
     def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
         """Takes the problem's dtype, and int8 and uint8 for integers."""
@@ -143,6 +154,8 @@ class Runner:
     def prepare(self, w: Weights) -> Kernel:
         """Bring the weights into the form of real numbers; those that are stay where they are."""
         taps = w.taps
+        if self.meets_zeros and not all_finite(taps):
+            return Kernel(w, (), None, w.activation, w.x_zero)
         if self.problem.dtype.kind == "i":
             taps = taps.astype(np.float32)
             if w.w_zero is not None:
@@ -152,10 +165,13 @@ class Runner:
             taps = _as_real(taps)
             bias = None if bias is None else bias.view(bias.real.dtype)
         pieces = tuple(taps[phase.taps] for phase, _ in self.phases)
-        return Kernel(pieces, bias, w.activation, w.x_zero)
+        return Kernel(w, pieces, bias, w.activation, w.x_zero)
 
     def __call__(self, x: np.ndarray, kernel: Kernel, out: np.ndarray, threads: int) -> None:
         """Fill `out`."""
+        if not kernel.taps:
+            _reference_layers.solve(self.problem, x, kernel.weights, out)
+            return
         threads = _cost.threads_for(self.seconds, threads)
         for (phase, form), taps in zip(self.phases, kernel.taps, strict=True):
             problem = phase.problem

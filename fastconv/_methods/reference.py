@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from fastconv import _cost
-from fastconv._problem import Boundary, Estimate, Problem, Reason
+from fastconv._methods import _reference_layers
+from fastconv._problem import Boundary, Estimate, Problem, Reason, Weights
 
 NAME = "reference"
 
@@ -31,7 +32,10 @@ def reject(problem: Problem) -> Reason | None:
 
 def estimate(problem: Problem, threads: int) -> Estimate:
     """One pass over the output a tap."""
-    passes = problem.taps * math.prod(problem.w[a] for a in problem.varying)
+    if problem.layer:
+        passes = math.prod(problem.w[a] for a in problem.axes)
+    else:
+        passes = problem.taps * math.prod(problem.w[a] for a in problem.varying)
     arithmetic = problem.macs / _cost.REFERENCE_RATE
     call = _cost.REFERENCE_CALL_SECONDS + passes * _cost.REFERENCE_TAP_SECONDS
     bound = "arithmetic" if arithmetic > call else "call"
@@ -53,13 +57,18 @@ class Runner:
         """Takes the problem's dtype alone."""
         return False
 
-    def prepare(self, w: np.ndarray) -> np.ndarray:
+    def prepare(self, w: np.ndarray | Weights) -> np.ndarray | Weights:
         """Nothing to prepare."""
         return w
 
-    def __call__(self, x: np.ndarray, kernel: np.ndarray, out: np.ndarray, threads: int) -> None:
+    def __call__(
+        self, x: np.ndarray, kernel: np.ndarray | Weights, out: np.ndarray, threads: int
+    ) -> None:
         """Fill `out`."""
         problem = self.problem
+        if isinstance(kernel, Weights):
+            _reference_layers.solve(problem, x, kernel, out)
+            return
         out[...] = 0
         constant = problem.boundary is Boundary.CONSTANT
         if 0 in problem.w or 0 in problem.out or (0 in problem.x and not constant):
