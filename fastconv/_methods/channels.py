@@ -31,23 +31,19 @@ def reject(problem: Problem) -> Reason | None:
         return Reason.EMPTY
     if problem.dtype not in (np.float32, np.float64, np.complex64, np.complex128, np.int32):
         return Reason.DTYPE
-    scratch = (_scratch(p.problem) for p in phases(problem) if p.problem is not None)
-    return Reason.WORKSPACE if max(scratch, default=0) > problem.workspace_limit else None
+    scratch = max(map(_scratch, _parts_of(problem)), default=0)
+    return Reason.WORKSPACE if scratch > problem.workspace_limit else None
 
 
 def estimate(problem: Problem, threads: int) -> Estimate:
     """Arithmetic at the kernels' rate, or memory traffic at the machine's."""
-    parts = [p.problem for p in phases(problem) if p.problem is not None]
-    arithmetic = sum(map(_arithmetic, parts))
-    memory = problem.traffic / _cost.MEMORY_RATE
+    parts = _parts_of(problem)
+    arithmetic, memory = sum(map(_arithmetic, parts)), _memory(problem)
     call = len(parts) * _cost.CALL_SECONDS
     seconds = _cost.parallel(max(arithmetic, memory), threads) + call
     bound = "arithmetic" if arithmetic > memory else "memory"
-    return Estimate(
-        seconds,
-        "call" if call > seconds / 2 else bound,
-        max(map(_scratch, parts), default=0),
-    )
+    workspace = max(map(_scratch, parts), default=0)
+    return Estimate(seconds, "call" if call > seconds / 2 else bound, workspace)
 
 
 def build(problem: Problem) -> Runner:
@@ -58,12 +54,22 @@ def build(problem: Problem) -> Runner:
             (phase, 0 if phase.problem is None else _form(phase.problem))
             for phase in phases(problem)
         ),
-        sum(_arithmetic(p.problem) for p in phases(problem) if p.problem is not None),
+        max(sum(map(_arithmetic, _parts_of(problem))), _memory(problem)),
         problem.dtype.kind != "i" and meets_zeros(problem),
     )
 
 
+def _parts_of(problem: Problem) -> list[Problem]:
+    """Return the problems of the phases that taps reach."""
+    return [p.problem for p in phases(problem) if p.problem is not None]
+
+
+def _memory(problem: Problem) -> float:
+    return problem.traffic / _cost.MEMORY_RATE
+
+
 def _parts(problem: Problem) -> int:
+    """Real numbers of an element."""
     return 2 if problem.dtype.kind == "c" else 1
 
 

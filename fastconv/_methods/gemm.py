@@ -59,7 +59,7 @@ def estimate(problem: Problem, threads: int) -> Estimate:
         panels = math.prod(-(-n // size) for n, size in zip(_extents(part), cut, strict=True))
         calls += panels * (1 + _copies(cut)) * _cost.GEMM_COPY_SECONDS
         workspace = max(workspace, _workspace(part, cut))
-    seconds = _cost.CALL_SECONDS + arithmetic + copies + calls
+    seconds = _cost.CALL_SECONDS + arithmetic + copies + calls + _cost.GEMM_SPIN_SECONDS
     bound = max((arithmetic, "arithmetic"), (copies, "memory"), (calls, "call"))[1]
     return Estimate(seconds, bound, workspace)
 

@@ -7,6 +7,7 @@
 // their vectors; where rows are short, the data of each tap are packed for all outputs end to end.
 #include <string.h>
 
+#include <algorithm>
 #include <memory>
 #include <vector>
 
@@ -32,6 +33,10 @@ constexpr ptrdiff_t most_outputs = 256, few_outputs = 48;
 // Vectors of an item's rows that may stand empty before rows are packed end to end.
 constexpr double waste_allowed = 1.06;
 constexpr ptrdiff_t items_per_thread = 8;
+// Weights that lie so much further apart than end to end are gathered for an item of enough
+// outputs.
+constexpr double sparse_weights = 2.0;
+constexpr ptrdiff_t gathering_pays = 256;
 
 class ChannelsJob {
  public:
@@ -53,8 +58,8 @@ class ChannelsJob {
   }
 
   ptrdiff_t scratch_bytes() const {
-    return staged_bytes_ + packed_bytes_ + outputs_ * sums_pitch_ * (finish_.integers() ? 2 : 1) +
-           2 * set_.vector_bytes;
+    return staged_bytes_ + packed_bytes_ + weight_bytes_ +
+           outputs_ * sums_pitch_ * (finish_.integers() ? 2 : 1) + 2 * set_.vector_bytes;
   }
 
   void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
@@ -126,10 +131,23 @@ class ChannelsJob {
             steps_.push_back(
                 {c * layer_.w_channel + z * a[0].w_stride + y * a[1].w_stride + x * a[2].w_stride,
                  c * window_->channel_bytes() + window_->place(z, y, x)});
-    if (!packed_) return;
-    packed_steps_ = steps_;
-    for (size_t k = 0; k < steps_.size(); k++)
-      packed_steps_[k].b = ptrdiff_t(k) % chunk_ * 2 * set_.vector_bytes;
+    for (ptrdiff_t r = 0; r < set_.rows; r++)
+      for (ptrdiff_t k = 0; k < chunk_; k++)
+        weight_lines_.push_back((r * layer_.w_output + steps_[size_t(k)].a) & -cache_line);
+    std::sort(weight_lines_.begin(), weight_lines_.end());
+    weight_lines_.erase(std::unique(weight_lines_.begin(), weight_lines_.end()),
+                        weight_lines_.end());
+    const double dense = double(set_.rows * chunk_ * set_.scalar_bytes) / double(cache_line);
+    gathered_ =
+        double(weight_lines_.size()) > sparse_weights * dense && rows_ * columns_ >= gathering_pays;
+    weight_pitch_ = gathered_ ? spread_over_sets(chunk_ * set_.scalar_bytes) : layer_.w_output;
+    weight_bytes_ = gathered_ ? outputs_ * weight_pitch_ : 0;
+    tile_steps_ = steps_;
+    for (size_t k = 0; k < steps_.size(); k++) {
+      const ptrdiff_t in_chunk = ptrdiff_t(k) % chunk_;
+      if (gathered_) tile_steps_[k].a = in_chunk * set_.scalar_bytes;
+      if (packed_) tile_steps_[k].b = in_chunk * 2 * set_.vector_bytes;
+    }
   }
 
   // --- items ------------------------------------------------------------------------------------
@@ -167,7 +185,8 @@ class ChannelsJob {
     if (b.outputs <= 0) return;
     char* const staged = scratch;
     char* const packed = staged + staged_bytes_;
-    char* const sums = packed + packed_bytes_;
+    char* const weights = packed + packed_bytes_;
+    char* const sums = weights + weight_bytes_;
     int* const totals = reinterpret_cast<int*>(sums + outputs_ * sums_pitch_);
     if (finish_.integers()) memset(totals, 0, size_t(b.outputs * sums_pitch_));
     const LayerAxis* a = layer_.axes;
@@ -185,7 +204,12 @@ class ChannelsJob {
         const ptrdiff_t steps = min(chunk_, count * taps_ - first);
         const bool add = !finish_.integers() && (c > 0 || first > 0);
         if (packed_) pack(b, staged, first, steps, packed);
-        sum_chunk(b, w + c * layer_.w_channel, staged, packed, first, steps, sums, add);
+        const char* tile_weights = w + c * layer_.w_channel;
+        if (gathered_) {
+          gather(b, tile_weights, first, steps, weights);
+          tile_weights = weights;
+        }
+        sum_chunk(b, tile_weights, staged, packed, first, steps, sums, add);
         if (finish_.integers())
           Finish::add(reinterpret_cast<const float*>(sums), totals,
                       b.outputs * sums_pitch_ / set_.scalar_bytes);
@@ -203,13 +227,31 @@ class ChannelsJob {
                 b.columns * set_.scalar_bytes, packed + k * 2 * set_.vector_bytes, panel_pitch_);
   }
 
+  // Weights of steps [first, first + count), end to end for each output channel.
+  void gather(const Block& b, const char* w, ptrdiff_t first, ptrdiff_t count,
+              char* weights) const {
+    if (set_.scalar_bytes == 4)
+      gather_scalars<float>(b, w, first, count, weights);
+    else
+      gather_scalars<double>(b, w, first, count, weights);
+  }
+
+  template <class Scalar>
+  void gather_scalars(const Block& b, const char* w, ptrdiff_t first, ptrdiff_t count,
+                      char* weights) const {
+    const ProductStep* steps = steps_.data() + first;
+    for (ptrdiff_t o = 0; o < b.outputs; o++, w += layer_.w_output, weights += weight_pitch_)
+      for (ptrdiff_t k = 0; k < count; k++)
+        memcpy(weights + k * ptrdiff_t(sizeof(Scalar)), w + steps[k].a, sizeof(Scalar));
+  }
+
   void sum_chunk(const Block& b, const char* w, const char* staged, const char* packed,
                  ptrdiff_t first, ptrdiff_t count, char* sums, bool add) const {
     const ptrdiff_t slots = b.slots(row_slots_, lanes_);
     const ptrdiff_t row_vectors = packed_ ? slots : row_slots_ / lanes_;
     const ptrdiff_t tiles = ceil_div(b.outputs, set_.rows);
     const ptrdiff_t widest = set_.vectors[ceil_div(b.outputs, tiles)];
-    const std::vector<ProductStep>& steps = packed_ ? packed_steps_ : steps_;
+    const ProductStep* steps = tile_steps_.data() + first;
     const char* row = packed_ ? packed : staged;
     // The first vector of a tile, in its row.
     for (ptrdiff_t slot = 0, vector = 0; slot < slots;) {
@@ -223,12 +265,12 @@ class ChannelsJob {
       for (ptrdiff_t t = 0; t < tiles; t++) {
         // Balanced: never a tile of one row for long.
         const ptrdiff_t rows = (b.outputs - output + tiles - t - 1) / (tiles - t);
-        if (slot == 0 && t + 1 < tiles)
-          prefetch(steps.data() + first, count, w + (output + rows) * layer_.w_output);
-        set_.function[rows - 1][vectors - 1](
-            steps.data() + first, count, w + output * layer_.w_output, layer_.w_output, data, pitch,
-            sums + output * sums_pitch_ + slot * set_.vector_bytes, sums_pitch_, set_.vector_bytes,
-            add);
+        if (slot == 0 && t + 1 < tiles && !gathered_)
+          prefetch(w + steps_[size_t(first)].a + (output + rows) * layer_.w_output);
+        set_.function[rows - 1][vectors - 1](steps, count, w + output * weight_pitch_,
+                                             weight_pitch_, data, pitch,
+                                             sums + output * sums_pitch_ + slot * set_.vector_bytes,
+                                             sums_pitch_, set_.vector_bytes, add);
         output += rows;
       }
       slot += vectors;
@@ -239,11 +281,8 @@ class ChannelsJob {
 
   // Brings the weights of the next tile into the cache: in short rows the processor finds no
   // pattern.
-  void prefetch(const ProductStep* steps, ptrdiff_t count, const char* w) const {
-    const ptrdiff_t steps_in_line = cache_line / set_.scalar_bytes;
-    for (ptrdiff_t r = 0; r < set_.rows; r++)
-      for (ptrdiff_t k = 0; k < count; k += steps_in_line)
-        __builtin_prefetch(w + r * layer_.w_output + steps[k].a);
+  void prefetch(const char* w) const {
+    for (const ptrdiff_t line : weight_lines_) __builtin_prefetch(w + line);
   }
 
   // How many vectors the next tile takes, of those left in the row and in all: they must lie evenly
@@ -276,15 +315,18 @@ class ChannelsJob {
   const Finish finish_;
   const ptrdiff_t lanes_;
   ptrdiff_t taps_;
-  bool packed_ = false;
+  bool packed_ = false, gathered_ = false;  // whether data, and weights, are laid out anew
   // Of an item: output channels, rows and columns of outputs; and how many of them there are.
   ptrdiff_t outputs_ = 1, rows_ = 1, columns_ = 1;
   ptrdiff_t output_blocks_ = 1, row_blocks_ = 1, column_blocks_ = 1;
   ptrdiff_t channels_ = 1, chunk_ = 1;  // channels staged at once; steps summed in registers
   ptrdiff_t row_slots_ = 0, sums_pitch_ = 0;
   ptrdiff_t staged_bytes_ = 0, packed_bytes_ = 0, panel_pitch_ = 0;
+  ptrdiff_t weight_pitch_ = 0, weight_bytes_ = 0;
   std::unique_ptr<Window> window_;
-  std::vector<ProductStep> steps_, packed_steps_;
+  // Where each step reads weights and the window, and where a tile finds what was made of them.
+  std::vector<ProductStep> steps_, tile_steps_;
+  std::vector<ptrdiff_t> weight_lines_;  // cache lines of a tile's weights, from its first one
 };
 
 }  // namespace
