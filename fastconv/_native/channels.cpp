@@ -36,7 +36,7 @@ constexpr ptrdiff_t items_per_thread = 8;
 // Weights that lie so much further apart than end to end are gathered for an item of enough
 // outputs.
 constexpr double sparse_weights = 2.0;
-constexpr ptrdiff_t gathering_pays = 256;
+constexpr ptrdiff_t gathering_pays = 96;
 
 class ChannelsJob {
  public:
@@ -240,9 +240,17 @@ class ChannelsJob {
   void gather_scalars(const Block& b, const char* w, ptrdiff_t first, ptrdiff_t count,
                       char* weights) const {
     const ProductStep* steps = steps_.data() + first;
-    for (ptrdiff_t o = 0; o < b.outputs; o++, w += layer_.w_output, weights += weight_pitch_)
-      for (ptrdiff_t k = 0; k < count; k++)
-        memcpy(weights + k * ptrdiff_t(sizeof(Scalar)), w + steps[k].a, sizeof(Scalar));
+    // Output channels that share cache lines are read together.
+    const ptrdiff_t together = 16;
+    for (ptrdiff_t o = 0; o < b.outputs; o += together) {
+      const ptrdiff_t rows = min(together, b.outputs - o);
+      for (ptrdiff_t k = 0; k < count; k++) {
+        const char* from = w + o * layer_.w_output + steps[k].a;
+        char* to = weights + o * weight_pitch_ + k * ptrdiff_t(sizeof(Scalar));
+        for (ptrdiff_t r = 0; r < rows; r++)
+          memcpy(to + r * weight_pitch_, from + r * layer_.w_output, sizeof(Scalar));
+      }
+    }
   }
 
   void sum_chunk(const Block& b, const char* w, const char* staged, const char* packed,
