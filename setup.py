@@ -102,7 +102,7 @@ core = Extension(
             *("_core.pyx", "blocks.cpp", "boundary.cpp", "channels.cpp", "depthwise.cpp"),
             *("direct.cpp", "dispatch.cpp", "dots.cpp", "finish.cpp", "gradients.cpp", "layers.cpp"),
             *("linefft.cpp", "scratch.cpp", "small.cpp", "stages.cpp", "threads.cpp"),
-            *("tilefft.cpp", "window.cpp"),
+            *("tilefft.cpp", "window.cpp", "winograd.cpp"),
         )
     ],
     depends=[*HEADERS, str(KERNELS)],

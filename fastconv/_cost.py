@@ -84,16 +84,21 @@ _PRODUCT_RATES = {
     "baseline": {4: 12e9, 8: 6e9},
 }
 _PRODUCT_RATES["neon"] = _PRODUCT_RATES["baseline"]
+# Winograd's transforms, measured likewise: seconds for each channel of a tile, in or out, and for
+# each kernel, in float32.
+WINOGRAD_TILE_SECONDS = 3.5e-9
+WINOGRAD_KERNEL_SECONDS = 7e-9
 # Layers as matrix products: real multiply-adds per second and core of NumPy's matmul with OpenBLAS,
 # by the bytes of a real number; rows of the left matrix that stand idle beside those there are (6
 # rows run at half the rate); bytes per second of panels filled by slices, and seconds that each
-# copy takes on top; bytes of a panel. Measured on 2026-11-24 on an AMD EPYC (Zen 3, AVX2, 2 cores)
-# with np.matmul of (64 × 576) × (576 × 512) to (8 × 72) × (72 × 4096), and panels of 3 × 3 taps of
-# 64 channels of 56 × 56, on one thread.
+# copy takes on top, and each layer; bytes of a panel. Measured on 2026-11-24 on an AMD EPYC (Zen 3,
+# AVX2, 2 cores) with np.matmul of (64 × 576) × (576 × 512) to (8 × 72) × (72 × 4096), and panels of
+# 3 × 3 taps of 64 channels of 56 × 56, on one thread.
 _GEMM_RATES = {4: 42e9, 8: 19e9}
 GEMM_IDLE_ROWS = 6
 GEMM_PANEL_RATE = 12e9
 GEMM_COPY_SECONDS = 3e-6
+GEMM_CALL_SECONDS = 50e-6
 GEMM_PANEL_BYTES = 4 << 20
 # BLAS's threads spin after a call, and keep a core from ours that long: a layer of 0.9 ms took
 # 4.6 ms after a product.

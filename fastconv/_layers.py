@@ -27,7 +27,7 @@ from fastconv._threads import get_num_threads
 
 # One number, or one for each axis; what lies before and behind each axis, or a rule.
 Numbers = int | Shape
-Padding = int | tuple[tuple[int, int], ...] | str
+Padding = int | Shape | tuple[tuple[int, int], ...] | str
 
 LAYOUTS = {1: ("NCW", "NWC"), 2: ("NCHW", "NHWC"), 3: ("NCDHW", "NDHWC")}
 ACTIVATIONS: dict[Any, Activation] = {
@@ -70,6 +70,12 @@ def numbers(value: Any, name: str, rank: int, least: int) -> Numbers:
     """Check one integer, or one for each axis."""
     if type(value) is int and value >= least:
         return value
+    if type(value) is tuple and len(value) == rank > 1:
+        for v in value:
+            if type(v) is not int or v < least:
+                break
+        else:
+            return value
     if isinstance(value, str):
         raise TypeError(f"{name} must be an integer or one for each axis, not {value!r}")
     if not _is_sequence(value):
@@ -96,16 +102,12 @@ def _padding(value: Any, rank: int) -> Padding:
             known = ", ".join(map(repr, _RULES))
             raise ValueError(f"padding must be integers or one of {known}, not {value!r}")
         return value
-    if not _is_sequence(value):
-        return _integer(value, "padding", 0)
-    entries = list(value)
-    if not any(_is_sequence(entry) for entry in entries):
-        amounts = numbers(entries, "padding", rank, 0)
-        return amounts if isinstance(amounts, int) else tuple((p, p) for p in amounts)
-    if len(entries) != rank:
+    if not (_is_sequence(value) and any(map(_is_sequence, value))):
+        return numbers(value, "padding", rank, 0)
+    if len(value) != rank:
         raise ValueError(f"padding must have a pair for each of {rank} axes, not {value!r}")
     pairs = []
-    for entry in entries:
+    for entry in value:
         if isinstance(entry, str) or not _is_sequence(entry):
             raise TypeError(f"padding must be all integers or all pairs of them, not {value!r}")
         pair = tuple(_integer(p, "padding", 0) for p in entry)
@@ -361,6 +363,14 @@ def _unit_stride(stride: Shape) -> None:
         )
 
 
+def _each_pair(padding: Padding, rank: int) -> tuple[tuple[int, int], ...]:
+    """Return padding that is no rule as a pair for each axis."""
+    if isinstance(padding, str):
+        return ((0, 0),) * rank
+    amounts = (padding,) * rank if isinstance(padding, int) else padding
+    return tuple((p, p) if isinstance(p, int) else p for p in amounts)
+
+
 def _window(
     space: Shape, taps: Shape, stride: Numbers, padding: Padding, dilation: Numbers, name: str
 ) -> _Window:
@@ -368,12 +378,9 @@ def _window(
     stride, dilation = each(stride, rank), each(dilation, rank)
     if padding == "same":
         _unit_stride(stride)
-    if isinstance(padding, int):
-        pairs: Iterable[tuple[int, int]] = ((padding, padding),) * rank
-    elif not isinstance(padding, str):
-        pairs = padding
-    elif padding == "valid":
-        pairs = ((0, 0),) * rank
+    pairs: Iterable[tuple[int, int]]
+    if not isinstance(padding, str) or padding == "valid":
+        pairs = _each_pair(padding, rank)
     elif padding == "same":
         pairs = (_split(_reach(k, d), padding) for k, d in zip(taps, dilation, strict=True))
     else:
@@ -563,13 +570,6 @@ def _transposed_window(
     return _Window(taps, stride, dilation, tuple(low for low, _ in pairs), outputs)
 
 
-def _each_pair(padding: Padding, rank: int) -> tuple[tuple[int, int], ...]:
-    """Return explicit padding as a pair for each axis."""
-    if isinstance(padding, int):
-        return ((padding, padding),) * rank
-    return ((0, 0),) * rank if isinstance(padding, str) else padding
-
-
 @functools.lru_cache(maxsize=_KEPT)
 def _grad_input(
     rank: int,
@@ -702,6 +702,13 @@ class LayerCall:
     def choose(self) -> Choice:
         """Choose the method, from shapes alone."""
         return _choose(self.geometry, self.method, get_num_threads())
+
+    def with_data(self, data: np.ndarray) -> LayerCall:
+        """Return the call with other data in place of the first array."""
+        arrays = (data, *self.arrays[1:])
+        return LayerCall(
+            arrays, self.geometry, self.method, self.activation, self.x_zero, self.w_zero
+        )
 
     def prepare(self, choice: Choice) -> Prepared:
         """Prepare the kernel for a choice."""
@@ -953,7 +960,7 @@ def _patches(
         space,
         taps,
         numbers(stride, "stride", 2, 1),
-        tuple((p, p) for p in each(numbers(padding, "padding", 2, 0), 2)),
+        numbers(padding, "padding", 2, 0),
         numbers(dilation, "dilation", 2, 1),
         name,
     )

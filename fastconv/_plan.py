@@ -83,6 +83,9 @@ class Lowered(Protocol):
     def choose(self) -> Choice:
         """Choose the method, from shapes alone where the arrays are Specs."""
 
+    def with_data(self, data: np.ndarray) -> Lowered:
+        """Return the call with other data in place of the first array."""
+
     def prepare(self, choice: Choice) -> Prepared:
         """Prepare the kernel for a choice."""
 
@@ -138,6 +141,10 @@ class Call:
     def kernel_to_come(self) -> bool:
         """Whether a Spec stands for the kernel."""
         return isinstance(self.arrays[self.w.argument], Spec)
+
+    def with_data(self, data: np.ndarray) -> Call:
+        """Return the call with other data in place of the first array."""
+        return replace(self, arrays=(data, *self.arrays[1:]))
 
     def prepare(self, choice: Choice) -> Prepared:
         """Prepare the kernel for a choice."""
@@ -279,6 +286,8 @@ def check_out(out: Any, call: Lowered) -> None:
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
+    if not np.may_share_memory(a, b):
+        return False
     try:
         return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
@@ -469,7 +478,7 @@ class Plan:
                 f"data has shape {array.shape} and dtype {array.dtype}; the plan was made for "
                 f"{expected.shape} and {expected.dtype}"
             )
-        call = replace(self._held, arrays=(array, *self._held.arrays[1:]))
+        call = self._held.with_data(array)
         if out is not None:
             check_out(out, call)
         kernel = self._kernel

@@ -179,11 +179,12 @@ def test_extensions(name):
 
 
 def documented():
+    import fastconv.nn
     import fastconv.numpy
     import fastconv.signal
 
     functions = {name: getattr(fastconv, name) for name in PUBLIC}
-    for module in (fastconv.numpy, fastconv.signal):
+    for module in (fastconv.nn, fastconv.numpy, fastconv.signal):
         for name in module.__all__:
             functions[f"{module.__name__}.{name}"] = getattr(module, name)
     return functions

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 from arrays import Guarded, laid_out
-from layers import assert_close, solve
+from layer_sums import assert_close, solve
 
 from fastconv._native import _core
 from fastconv._native._core import FORM_CHANNELS, FORM_DEPTHWISE, FORM_DOTS, FORM_GRADIENTS

@@ -12,7 +12,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from fastconv._methods import channels, direct, fft, gemm, reference, separable, tilefft
+from fastconv._methods import (
+    channels,
+    direct,
+    fft,
+    gemm,
+    reference,
+    separable,
+    tilefft,
+    winograd,
+)
 from fastconv._methods._lines import MOST_TERMS, count_terms, rounded
 from fastconv._problem import Estimate, Problem, Reason
 
@@ -45,6 +54,6 @@ class Method(Protocol):
         """Return what solves it."""
 
 
-METHODS: tuple[Method, ...] = (direct, separable, tilefft, fft, channels, gemm, reference)
+METHODS: tuple[Method, ...] = (direct, separable, tilefft, fft, channels, winograd, gemm, reference)
 
 __all__ = ["METHODS", "MOST_TERMS", "Method", "Runner", "count_terms", "rounded"]

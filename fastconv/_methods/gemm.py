@@ -57,9 +57,9 @@ def estimate(problem: Problem, threads: int) -> Estimate:
         patches = math.prod(part.out) // rows * part.taps * part.dtype.itemsize
         copies += 0.0 if _pointwise(part) else patches / _cost.GEMM_PANEL_RATE
         panels = math.prod(-(-n // size) for n, size in zip(_extents(part), cut, strict=True))
-        calls += panels * (1 + _copies(cut)) * _cost.GEMM_COPY_SECONDS
+        calls += _cost.GEMM_CALL_SECONDS + panels * _copies(cut) * _cost.GEMM_COPY_SECONDS
         workspace = max(workspace, _workspace(part, cut))
-    seconds = _cost.CALL_SECONDS + arithmetic + copies + calls + _cost.GEMM_SPIN_SECONDS
+    seconds = arithmetic + copies + calls + _cost.GEMM_SPIN_SECONDS
     bound = max((arithmetic, "arithmetic"), (copies, "memory"), (calls, "call"))[1]
     return Estimate(seconds, bound, workspace)
 
@@ -221,7 +221,8 @@ def _solve(
                     left = left[:, :, c, k[0], k[1], k[2]].reshape(*matrix[:2], -1)
                 data = x[n, g[0], c]
                 if pointwise:
-                    right = data.transpose(1, 2, 0, 3, 4, 5).reshape(matrix[0], -1, matrix[2])
+                    data = data[:, :, :, p[0], p[1], p[2]].transpose(1, 2, 0, 3, 4, 5)
+                    right = data.reshape(matrix[0], -1, matrix[2])
                 else:
                     right = _panel(problem, data, panels, k, p, by_taps)
                 np.matmul(_for_blas(left), _for_blas(right), out=term)

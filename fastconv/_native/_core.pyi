@@ -119,6 +119,7 @@ FORM_CHANNELS: int
 FORM_GRADIENTS: int
 FORM_DEPTHWISE: int
 FORM_DOTS: int
+FORM_WINOGRAD: int
 
 def solve_layer(
     x: np.ndarray,
@@ -132,7 +133,8 @@ def solve_layer(
     x_zero: float = 0,
     form: int = 0,
     threads: int = 1,
-) -> None: ...
+) -> bool: ...
+def winograd_weights(w: np.ndarray, threads: int = 1) -> np.ndarray: ...
 def layer_scratch(
     x: Sequence[int],
     w: Sequence[int],

@@ -139,6 +139,15 @@ cdef extern from "layers.hpp" namespace "fastconv" nogil:
         char* out
         double x_zero
         LayerActivation activation
+    ctypedef struct WinogradWeights:
+        ElementType type
+        ptrdiff_t lines, count
+        ptrdiff_t line_stride, kernel_stride, row_stride, column_stride
+        const char* taps
+        ptrdiff_t point_stride
+        char* transformed
+    Status c_winograd_weights "fastconv::winograd_weights"(
+        const WinogradWeights& weights, int threads)
     Status c_solve_layer "fastconv::solve_layer"(const Layer& layer, LayerForm form, int threads)
     ptrdiff_t c_layer_scratch "fastconv::layer_scratch"(
         const Layer& layer, LayerForm form, int threads)
@@ -1336,7 +1345,7 @@ levels()
 
 # --- layers ---------------------------------------------------------------------------------------
 
-FORM_CHANNELS, FORM_GRADIENTS, FORM_DEPTHWISE, FORM_DOTS = range(4)
+FORM_CHANNELS, FORM_GRADIENTS, FORM_DEPTHWISE, FORM_DOTS, FORM_WINOGRAD = range(5)
 
 
 def solve_layer(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, stride, dilation,
@@ -1364,10 +1373,15 @@ def solve_layer(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, stride, d
     x_zero : float
         Subtracted from integers.
     form : int
-        FORM_CHANNELS, FORM_GRADIENTS, FORM_DEPTHWISE for one channel a group, or FORM_DOTS: see
-        layers.hpp.
+        FORM_CHANNELS, FORM_GRADIENTS, FORM_DEPTHWISE for one channel a group, FORM_DOTS, or
+        FORM_WINOGRAD with w from `winograd_weights`: see layers.hpp.
     threads : int
         The most threads to use.
+
+    Returns
+    -------
+    bool
+        False where FORM_WINOGRAD met a NaN or Inf: then `out` does not hold the results.
 
     Raises
     ------
@@ -1435,6 +1449,53 @@ def solve_layer(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, stride, d
         status = c_solve_layer(job, <LayerForm>form, threads)
     if status == Status.no_memory:
         raise MemoryError("no memory for the scratch of a layer")
+    return status == Status.ok
+
+
+def winograd_weights(cnp.ndarray w, int threads=1):
+    """
+    Transform kernels of 3 x 3 taps for FORM_WINOGRAD.
+
+    Parameters
+    ----------
+    w : ndarray, (G, O, C, 1, 3, 3)
+        float32 or float64, with any strides; not empty.
+    threads : int
+        The most threads to use.
+
+    Returns
+    -------
+    ndarray, (G, O, C, 1, 4, 4)
+        In an order of its own: along output channels or channels, as w.
+
+    Raises
+    ------
+    MemoryError
+        If no scratch can be had.
+    """
+    import numpy as np
+    cdef WinogradWeights job
+    cdef Status status = Status.ok
+    cdef ptrdiff_t g, group_bytes
+    groups, outputs, channels = w.shape[0], w.shape[1], w.shape[2]
+    job.type = element_type_of(w)
+    along_outputs = abs(w.strides[1]) < abs(w.strides[2])
+    job.lines, job.count = (channels, outputs) if along_outputs else (outputs, channels)
+    job.line_stride = w.strides[2 if along_outputs else 1]
+    job.kernel_stride = w.strides[1 if along_outputs else 2]
+    job.row_stride, job.column_stride = w.strides[4], w.strides[5]
+    cdef cnp.ndarray made = np.empty((groups, 16, job.lines, job.count), w.dtype)
+    job.point_stride = made.strides[1]
+    group_bytes = made.strides[0]
+    for g in range(groups):
+        job.taps = <const char*>cnp.PyArray_DATA(w) + g * <ptrdiff_t>w.strides[0]
+        job.transformed = <char*>cnp.PyArray_DATA(made) + g * group_bytes
+        with nogil:
+            status = c_winograd_weights(job, threads)
+        if status != Status.ok:
+            raise MemoryError("no memory for the scratch of weights")
+    points = made.reshape(groups, 1, 4, 4, job.lines, job.count)
+    return points.transpose((0, 5, 4, 1, 2, 3) if along_outputs else (0, 4, 5, 1, 2, 3))
 
 
 def layer_scratch(x, w, out, offset, stride, dilation, cnp.dtype dtype, int form, int threads):

@@ -30,7 +30,7 @@ struct Correlation {
   bool skip_zeros = false;
 };
 
-enum class Status { ok, no_memory, unsupported_type, workspace };
+enum class Status { ok, no_memory, unsupported_type, workspace, not_finite };
 
 // Every extent and tap count is positive; `out` overlaps neither x nor w.
 Status correlate(const Correlation& correlation, int threads);

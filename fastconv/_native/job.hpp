@@ -188,6 +188,15 @@ struct ProductSet {
   ProductFunction function[MAX_PRODUCT_ROWS][MAX_PRODUCT_VECTORS];
 };
 
+// Tiles of 3 × 3 kernels: see winograd.hpp.
+struct WinogradSet {
+  void (*weights)(const char* const* taps, ptrdiff_t count, char* const* transformed);
+  void (*data)(const char* x, const ptrdiff_t* places, ptrdiff_t tiles, char* transformed,
+               ptrdiff_t pitch);
+  bool (*outputs)(const char* products, ptrdiff_t pitch, ptrdiff_t tiles, char* first,
+                  char* second);
+};
+
 struct Level {
   const char* name;
   TileSet tiles[ELEMENT_TYPES];
@@ -200,6 +209,8 @@ struct Level {
   ProductSet products_f64;
   DotSet dots_f32;
   DotSet dots_f64;
+  WinogradSet winograd_f32;
+  WinogradSet winograd_f64;
   Conversion convert_f32[STORAGE_TYPES];
   Conversion convert_f64[STORAGE_TYPES];
 };

@@ -11,6 +11,7 @@ Status sum_channels(const Layer& layer, int threads, ptrdiff_t* scratch);
 Status sum_gradients(const Layer& layer, int threads, ptrdiff_t* scratch);
 Status sum_depthwise(const Layer& layer, int threads, ptrdiff_t* scratch);
 Status sum_dots(const Layer& layer, int threads, ptrdiff_t* scratch);
+Status sum_winograd(const Layer& layer, int threads, ptrdiff_t* scratch);
 
 // Bytes from a group's first number to that of a channel: parts of complex numbers are neighbours.
 inline ptrdiff_t scalar_bytes_of(const Layer& layer) { return layer.type == FLOAT32 ? 4 : 8; }

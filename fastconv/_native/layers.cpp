@@ -32,7 +32,8 @@ Layer joined_rows(const Layer& layer) {
 
 namespace {
 
-constexpr FormFunction forms[] = {sum_channels, sum_gradients, sum_depthwise, sum_dots};
+constexpr FormFunction forms[] = {sum_channels, sum_gradients, sum_depthwise, sum_dots,
+                                  sum_winograd};
 
 }  // namespace
 

@@ -52,12 +52,26 @@ enum class LayerForm : int {
   channels,   // outputs along a line in lanes
   gradients,  // output channels in lanes: for more taps than outputs, as gradients of weights have
   depthwise,  // one channel a group, by the tile kernels of images
-  dots        // taps along a line in lanes: for more taps than outputs, of few output channels
+  dots,       // taps along a line in lanes: for more taps than outputs, of few output channels
+  winograd    // 3 × 3 taps at stride 1, given as 4 × 4 by `winograd_weights`; Status::not_finite
+              // where some output is not, since a tile shares its NaN and Inf among its outputs
 };
 
 // Integers are exact by `channels`, and by `depthwise` up to 256 taps; the others do not take them.
 // Every extent and count is positive; `out` overlaps neither x nor w.
 Status solve_layer(const Layer& layer, LayerForm form, int threads);
+
+// Kernels of 3 × 3 taps as `winograd` takes them: `lines` lines of `count` kernels side by side.
+// Strides in bytes.
+struct WinogradWeights {
+  ElementType type;  // FLOAT32 or FLOAT64
+  ptrdiff_t lines, count;
+  ptrdiff_t line_stride, kernel_stride, row_stride, column_stride;
+  const char* taps;
+  ptrdiff_t point_stride;  // of the 16 points of the transformed; lines of each lie end to end
+  char* transformed;
+};
+Status winograd_weights(const WinogradWeights& weights, int threads);
 
 // Bytes of scratch that it takes, from extents and strides alone; -1 where there is no memory to
 // plan it.

@@ -11,6 +11,7 @@
 #include "passes.hpp"
 #include "products.hpp"
 #include "spectrum.hpp"
+#include "winograd.hpp"
 
 namespace fastconv {
 
@@ -51,6 +52,8 @@ const Level FASTCONV_TABLE(FASTCONV_LEVEL) = {
     product_set<double>(),
     dot_set<float>(),
     dot_set<double>(),
+    winograd_set<float>(),
+    winograd_set<double>(),
     {FASTCONV_CONVERSIONS(float)},
     {FASTCONV_CONVERSIONS(double)},
 };

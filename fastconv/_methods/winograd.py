@@ -1,0 +1,146 @@
+"""
+Layers of 3 × 3 kernels by Winograd's minimal filtering: 16 products where the sum takes 36.
+
+Tiles of 2 × 2 outputs, F(2 × 2, 3 × 3), whose transforms hold 0, ±1 and ±1/2 alone: in float32 the
+results err no more than those of the sum itself, but by the magnitudes of a tile's 4 × 4 data and
+not by each output's own 3 × 3. See fastconv/_native/winograd.hpp.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from fastconv import _cost
+from fastconv._methods import channels
+from fastconv._native import _core
+from fastconv._problem import Activation, Estimate, Problem, Reason, Weights
+from fastconv._threads import get_num_threads
+
+NAME = "winograd"
+
+_POINTS = 16
+# Output channels for which data are transformed once.
+_BLOCK = 64
+
+
+def reject(problem: Problem) -> Reason | None:
+    """Take layers of 3 × 3 taps that neither skip outputs nor data."""
+    if not problem.layer:
+        return Reason.NOT_A_LAYER
+    if problem.empty:
+        return Reason.EMPTY
+    if problem.dtype not in (np.float32, np.float64):
+        return Reason.DTYPE
+    ones = (1, 1, 1)
+    if problem.w[3:] != (1, 3, 3) or not (
+        problem.stride == problem.dilation == problem.spread == ones
+    ):
+        return Reason.NOT_3X3
+    return Reason.WORKSPACE if _workspace(problem) > problem.workspace_limit else None
+
+
+def estimate(problem: Problem, threads: int) -> Estimate:
+    """Products at the kernels' rate, and the transforms of data, results and weights."""
+    seconds = _seconds(problem) + _weight_seconds(problem)
+    memory = problem.traffic / _cost.MEMORY_RATE
+    bound = "arithmetic" if seconds > memory else "memory"
+    total = _cost.parallel(max(seconds, memory), threads) + 2 * _cost.CALL_SECONDS
+    return Estimate(total, bound, _workspace(problem))
+
+
+def build(problem: Problem) -> Runner:
+    """Return the callable that solves problems of this shape."""
+    return Runner(problem, _seconds(problem), _weight_seconds(problem))
+
+
+def _tiles(problem: Problem) -> int:
+    """Tiles of all images, as many as fill the lanes of vectors."""
+    lanes = _core.vector_bytes() // problem.dtype.itemsize
+    batch, groups, _, depth, rows, columns = problem.out
+    tiles = -(-rows // 2) * -(-columns // 2)
+    return batch * groups * depth * math.ceil(tiles / lanes) * lanes
+
+
+def _seconds(problem: Problem) -> float:
+    """Seconds on one core, with weights transformed."""
+    outputs, summed = problem.w[1:3]
+    products = _POINTS * _tiles(problem) * outputs * summed
+    transforms = _tiles(problem) * (summed * math.ceil(outputs / _BLOCK) + outputs)
+    return (
+        products / _cost.product_rate(problem.dtype)
+        + transforms * _cost.WINOGRAD_TILE_SECONDS * problem.dtype.itemsize / 4
+    )
+
+
+def _weight_seconds(problem: Problem) -> float:
+    return math.prod(problem.w[:3]) * _cost.WINOGRAD_KERNEL_SECONDS * problem.dtype.itemsize / 4
+
+
+def _workspace(problem: Problem) -> int:
+    g, o, c = problem.w[:3]
+    scratch = _core.layer_scratch(
+        problem.x,
+        (g, o, c, 1, 4, 4),
+        problem.out,
+        problem.offset[3:],
+        problem.stride,
+        problem.dilation,
+        problem.dtype,
+        _core.FORM_WINOGRAD,
+        _cost.CORES,
+    )
+    return scratch + _POINTS * g * o * c * problem.dtype.itemsize
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Kernel:
+    """Weights, as given and transformed."""
+
+    weights: Weights
+    transformed: np.ndarray
+    bias: np.ndarray | None
+    activation: Activation
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Solves one layer."""
+
+    problem: Problem
+    seconds: float  # on one core
+    weight_seconds: float
+
+    def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
+        """Takes the problem's dtype alone."""
+        return False
+
+    def prepare(self, w: Weights) -> Kernel:
+        """Transform the weights."""
+        threads = _cost.threads_for(self.weight_seconds, get_num_threads())
+        bias = None if w.bias is None else np.ascontiguousarray(w.bias)
+        return Kernel(w, _core.winograd_weights(w.taps, threads), bias, w.activation)
+
+    def __call__(self, x: np.ndarray, kernel: Kernel, out: np.ndarray, threads: int) -> None:
+        """Fill `out`."""
+        problem = self.problem
+        finite = _core.solve_layer(
+            x,
+            kernel.transformed,
+            out,
+            problem.offset[3:],
+            problem.stride,
+            problem.dilation,
+            kernel.bias,
+            kernel.activation,
+            0,
+            _core.FORM_WINOGRAD,
+            _cost.threads_for(self.seconds, threads),
+        )
+        if not finite:
+            # A tile shares its NaN and Inf among its outputs: the sum itself does not.
+            direct = channels.build(problem)
+            direct(x, direct.prepare(kernel.weights), out, threads)
