@@ -155,6 +155,13 @@ def operand(a: Any) -> Any:
     return a if type(a) is np.ndarray or isinstance(a, Spec) else np.asarray(a)
 
 
+def _with_numbers(a: Any) -> np.ndarray:
+    """Refuse a Spec where there is something to compute."""
+    if isinstance(a, Spec):
+        raise TypeError(f"{a} holds no numbers: a Spec is for plan and explain")
+    return operand(a)
+
+
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
     """Return the dtype in native byte order."""
     return dtype if dtype.isnative else dtype.newbyteorder("=")
@@ -674,7 +681,7 @@ class LayerCall:
 
     arrays: tuple[Any, ...]
     geometry: Geometry
-    method: str = _planner.AUTO
+    method: Any = _planner.AUTO
     activation: Activation = Activation.NONE
     x_zero: int = 0
     w_zero: np.ndarray | None = None
@@ -701,6 +708,8 @@ class LayerCall:
 
     def choose(self) -> Choice:
         """Choose the method, from shapes alone."""
+        if not isinstance(self.method, str):
+            return _planner.choose(self.problem, self.method)  # which refuses it
         return _choose(self.geometry, self.method, get_num_threads())
 
     def with_data(self, data: np.ndarray) -> LayerCall:
@@ -734,8 +743,7 @@ class LayerCall:
     def solve(self, out: np.ndarray | None = None) -> np.ndarray:
         """Compute the result into `out`, or into a new array."""
         for array in self.arrays:
-            if isinstance(array, Spec):
-                raise TypeError(f"{array} holds no numbers: a Spec is for plan and explain")
+            _with_numbers(array)
         if out is not None:
             check_out(out, self)
         choice = self.choose()
@@ -794,7 +802,7 @@ def lower_conv(
     flip_kernel: Any = False,
     x_zero_point: Any = 0,
     w_zero_point: Any = 0,
-    method: str = _planner.AUTO,
+    method: Any = _planner.AUTO,
 ) -> LayerCall:
     """Lower a layer over `rank` axes of space."""
     x, w = operand(x), operand(w)
@@ -845,7 +853,7 @@ def lower_conv_transpose(
     layout: Any = None,
     activation: Any = None,
     flip_kernel: Any = False,
-    method: str = _planner.AUTO,
+    method: Any = _planner.AUTO,
 ) -> LayerCall:
     """Lower a transposed layer over `rank` axes of space."""
     x, w = operand(x), operand(w)
@@ -881,7 +889,7 @@ def lower_grad_input(
     *,
     layout: Any = None,
     flip_kernel: Any = False,
-    method: str = _planner.AUTO,
+    method: Any = _planner.AUTO,
 ) -> LayerCall:
     """Lower the gradient of a layer's input over `rank` axes of space."""
     grad, w = operand(grad), operand(w)
@@ -914,7 +922,7 @@ def lower_grad_weight(
     *,
     layout: Any = None,
     flip_kernel: Any = False,
-    method: str = _planner.AUTO,
+    method: Any = _planner.AUTO,
 ) -> LayerCall:
     """Lower the gradient of a layer's weights over `rank` axes of space."""
     grad, x = operand(grad), operand(x)
@@ -937,10 +945,8 @@ def lower_grad_weight(
 
 def grad_bias(rank: int, grad: Any, layout: Any) -> np.ndarray:
     """Sum over everything but channels, in double precision."""
-    grad = operand(grad)
+    grad = _with_numbers(grad)
     last = _channels_last(layout, rank)
-    if isinstance(grad, Spec):
-        raise TypeError(f"{grad} holds no numbers: a Spec is for plan and explain")
     dtype = check_float(grad.dtype, "grad")
     data = _data(grad.shape, rank, last, "grad")
     channels = grad.ndim - 1 if last else int(data.batched)
@@ -983,7 +989,7 @@ def _meeting(window: _Window, space: Shape, tap: Shape) -> tuple[tuple[slice, ..
 
 def unfold(x: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> np.ndarray:
     """Lay out patches, one a column."""
-    x = operand(x)
+    x = _with_numbers(x)
     dtype = check_float(x.dtype, "input")
     data = _data(x.shape, 2, False, "input")
     window = _patches(data.space, kernel_size, dilation, padding, stride, "input")
@@ -1001,7 +1007,7 @@ def fold(
     columns: Any, output_size: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any
 ) -> np.ndarray:
     """Add patches up to images."""
-    columns = operand(columns)
+    columns = _with_numbers(columns)
     dtype = check_float(columns.dtype, "input")
     space = each(numbers(output_size, "output_size", 2, 1), 2)
     window = _patches(space, kernel_size, dilation, padding, stride, "output_size")
