@@ -5,10 +5,16 @@ import itertools
 import numpy as np
 import pytest
 from arrays import Guarded, laid_out
-from layer_sums import assert_close, solve
+from layer_sums import assert_close, bound, solve
 
 from fastconv._native import _core
-from fastconv._native._core import FORM_CHANNELS, FORM_DEPTHWISE, FORM_DOTS, FORM_GRADIENTS
+from fastconv._native._core import (
+    FORM_CHANNELS,
+    FORM_DEPTHWISE,
+    FORM_DOTS,
+    FORM_GRADIENTS,
+    FORM_WINOGRAD,
+)
 
 FORMS = {
     "channels": FORM_CHANNELS,
@@ -183,6 +189,71 @@ def test_a_nan_reaches_its_own_outputs_only(form, rng):
         _core.solve_layer(x, w, y, *geometry[1:], None, 0, 0.0, form, 2)
         holds = solve(np.isnan(x).astype(int), np.ones_like(w, int), *geometry) > 0
         np.testing.assert_array_equal(np.isnan(y), holds)
+
+
+# Winograd -----------------------------------------------------------------------------------------
+
+
+def winograd_case(rng, dtype):
+    """A layer of 3 x 3 taps, whose outputs may lie beyond the data."""
+    n, g, depth = rng.integers(1, 3, 3)
+    o, c = (int(rng.choice([1, 2, 5, 13, 70])) for _ in range(2))
+    extents, offset = rng.integers(1, 24, 2), rng.integers(-3, 2, 2)
+    out = np.maximum(extents - 2 - 2 * offset + rng.integers(-3, 3, 2), 1)
+    x, w = random(rng, (n, g, c, depth, *extents), dtype), random(rng, (g, o, c, 1, 3, 3), dtype)
+    if rng.integers(2):  # as the gradient of the input has them
+        w = np.ascontiguousarray(w.swapaxes(1, 2)).swapaxes(1, 2)[..., ::-1, ::-1]
+    return x, w, (int(depth), *map(int, out)), (0, *map(int, offset)), ONES, ONES
+
+
+def neighbours(bounds):
+    """The largest bound of the outputs that a tile may hold: errors are shared among them."""
+    edge = [(0, 0)] * (bounds.ndim - 2) + [(1, 1), (1, 1)]
+    padded = np.pad(bounds, edge)
+    rows, columns = bounds.shape[-2:]
+    shifts = itertools.product(range(3), repeat=2)
+    return np.max([padded[..., r : r + rows, c : c + columns] for r, c in shifts], axis=0)
+
+
+@every_dtype
+def test_winograd(dtype, rng):
+    for _ in range(60):
+        x, w, *geometry = winograd_case(rng, dtype)
+        bias = random(rng, w.shape[0] * w.shape[1], dtype)
+        y = Guarded((*x.shape[:2], w.shape[1], *geometry[0]), dtype)
+        transformed = _core.winograd_weights(w, int(rng.integers(1, 4)))
+        arguments = (transformed, y.array, *geometry[1:], bias, 1, 0.0, FORM_WINOGRAD)
+        assert _core.solve_layer(x, *arguments, int(rng.integers(1, 4)))
+        expected = solve(x, w, *geometry) + bias.reshape(1, *w.shape[:2], 1, 1, 1)
+        allowed = neighbours(bound(x, w, *geometry))
+        allowed = allowed + 4 * np.finfo(dtype).eps * (1 + np.abs(expected))
+        assert (np.abs(y.take() - np.maximum(expected, 0)) <= allowed).all()
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("at", [(0, 0), (4, 4), (8, 8)])
+def test_winograd_tells_of_numbers_that_are_none(bad, at, rng):
+    x, w = random(rng, (2, 1, 5, 1, 9, 9), "f"), random(rng, (1, 3, 5, 1, 3, 3), "f")
+    y = np.empty((2, 1, 3, 1, 9, 9), "f")
+    arguments = (y, (0, -1, -1), ONES, ONES, None, 0, 0.0, FORM_WINOGRAD)
+    assert _core.solve_layer(x, _core.winograd_weights(w), *arguments)
+    x[1, 0, 2, 0, *at] = bad
+    assert not _core.solve_layer(x, _core.winograd_weights(w), *arguments)
+    x[1, 0, 2, 0, *at] = 0
+    w[0, 1, 1, 0, 2, 2] = bad
+    assert not _core.solve_layer(x, _core.winograd_weights(w), *arguments)
+
+
+def test_winograd_bits_are_those_of_one_thread(rng):
+    x, w, out, *geometry = winograd_case(rng, "f")
+    x, results = np.concatenate([x] * 3), []
+    for threads in (1, 2, 5):
+        y = np.empty((*x.shape[:2], w.shape[1], *out), "f")
+        transformed = _core.winograd_weights(w, threads)
+        _core.solve_layer(x, transformed, y, *geometry, None, 0, 0.0, FORM_WINOGRAD, threads)
+        results.append(y.view("u4"))
+    for other in results[1:]:
+        np.testing.assert_array_equal(other, results[0])
 
 
 # Integers -----------------------------------------------------------------------------------------

@@ -204,8 +204,8 @@ def _as_real(taps: np.ndarray) -> np.ndarray:
     g, o, c, *extents = taps.shape
     real = np.empty((g, o, 2, c, 2, *extents), taps.real.dtype)
     real[:, :, 0, :, 0] = real[:, :, 1, :, 1] = taps.real
-    real[:, :, 1, :, 0] = taps.imag
-    np.negative(taps.imag, out=real[:, :, 0, :, 1])
+    real[:, :, 1, :, 0] = real[:, :, 0, :, 1] = taps.imag
+    real[:, :, 0, :, 1] *= -1
     return real.reshape(g, 2 * o, 2 * c, *extents)
 
 
