@@ -660,10 +660,10 @@ def _choose(geometry: Geometry, method: str, threads: int) -> Choice:
     return _planner.choose(geometry.problem, method, threads)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)  # frozen would double the time of making one
 class LayerCall:
     """
-    One call of a layer, lowered.
+    One call of a layer, lowered; never changed.
 
     Attributes
     ----------
@@ -724,8 +724,10 @@ class LayerCall:
         geometry = self.geometry
         taps = geometry.kernel.read(self.arrays[0 if geometry.reverse else 1])
         bias = self.arrays[2] if len(self.arrays) > 2 else None
-        if bias is not None and not (bias.dtype.isnative and bias.flags.c_contiguous):
-            bias = np.ascontiguousarray(bias, self.dtype)
+        if bias is not None and not (
+            bias.dtype.isnative and bias.flags.c_contiguous and bias.flags.aligned
+        ):
+            bias = bias.astype(self.dtype)
         return choice.prepare(Weights(taps, bias, self.activation, self.x_zero, self.w_zero))
 
     def run(self, choice: Choice, kernel: Prepared, out: np.ndarray | None) -> np.ndarray:
@@ -742,8 +744,8 @@ class LayerCall:
 
     def solve(self, out: np.ndarray | None = None) -> np.ndarray:
         """Compute the result into `out`, or into a new array."""
-        for array in self.arrays:
-            _with_numbers(array)
+        if Spec in map(type, self.arrays):
+            _with_numbers(next(a for a in self.arrays if isinstance(a, Spec)))
         if out is not None:
             check_out(out, self)
         choice = self.choose()

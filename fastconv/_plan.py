@@ -270,8 +270,8 @@ def lower_pair(
     return Call((in1, in2), problem, *roles, dtype, method)
 
 
-def check_out(out: Any, call: Lowered) -> None:
-    """Refuse an `out` that cannot take the result of a call."""
+def check_out(out: Any, call: Lowered, arrays: tuple[Any, ...] | None = None) -> None:
+    """Refuse an `out` that cannot take the result of a call, or shares memory with its arrays."""
     if not isinstance(out, np.ndarray):
         raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
     if out.shape != call.shape:
@@ -280,7 +280,7 @@ def check_out(out: Any, call: Lowered) -> None:
         raise ValueError(f"out has dtype {out.dtype}; the result has dtype {call.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
-    for number, array in enumerate(call.arrays, 1):
+    for number, array in enumerate(call.arrays if arrays is None else arrays, 1):
         if isinstance(array, np.ndarray) and _overlap(out, array):
             raise ValueError(f"out overlaps input {number}; it must not share its memory")
 
@@ -480,7 +480,7 @@ class Plan:
             )
         call = self._held.with_data(array)
         if out is not None:
-            check_out(out, call)
+            check_out(out, call, (array,))  # what is held is nobody else's
         kernel = self._kernel
         if kernel is None:
             kernel = call.prepare(self._choice)

@@ -1,4 +1,4 @@
-"""Layers in plain NumPy, from their definition and independent of the library; random geometries.
+"""Random layers, and what they give in plain NumPy: from their definition, not from the library.
 
 Arrays have channels first.  A layer pads x, reads it tap by tap and sums over the channels of a
 group; what leads back from its outputs adds what each tap has read.  Sums are in long double.
@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 from oracle import C_DIRECT, epsilon, wide
+
+import fastconv
 
 LAYOUTS = {1: ("NCW", "NWC"), 2: ("NCHW", "NHWC"), 3: ("NCDHW", "NDHWC")}
 
@@ -99,6 +101,12 @@ def normal(rng, shape, dtype):
     if np.dtype(dtype).kind == "c":
         a = a + 1j * rng.standard_normal(shape)
     return a.astype(dtype)
+
+
+def methods(func, *args, **kwargs):
+    """'auto', and every method that is able."""
+    told = fastconv.explain(func, *args, **kwargs)
+    return ["auto", *(c.name for c in told.candidates if c.predicted is not None)]
 
 
 # The definition -----------------------------------------------------------------------------------

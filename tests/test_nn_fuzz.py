@@ -11,10 +11,9 @@ import layers
 import numpy as np
 import pytest
 from arrays import LAYOUTS, NATIVE_LAYOUTS, Guarded, laid_out
-from layers import Layer, integers, normal, random_extra, random_layer, rounding
+from layers import Layer, integers, methods, normal, random_extra, random_layer, rounding
 from oracle import assert_within, magnitude
 
-import fastconv
 from fastconv import _cost, _layers, nn
 from fastconv._methods import gemm
 from fastconv._methods._phases import phases
@@ -28,12 +27,6 @@ def functions(rank):
     names = (f"conv{rank}d", f"conv_transpose{rank}d")
     names += (f"conv{rank}d_grad_input", f"conv{rank}d_grad_weight")
     return [getattr(nn, name) for name in names]
-
-
-def methods(func, *args, **kwargs):
-    """Every method that is able."""
-    told = fastconv.explain(func, *args, **kwargs)
-    return [c.name for c in told.candidates if c.predicted is not None]
 
 
 def terms(layer):
@@ -101,7 +94,7 @@ def test_every_method_on_random_layers(seed):
                     func(*args, **kwargs)
                 continue
             bound = rounding(dtype, terms(layer)[number], sizes[number])
-            for method in ("auto", *methods(func, *args, **kwargs)):
+            for method in methods(func, *args, **kwargs):
                 result = func(*args, **kwargs, method=method)
                 label = f"{method} {func.__name__} {layer} {extra}"
                 assert_within(result, expected[number], bound, dtype, label)
@@ -172,9 +165,7 @@ def test_integer_layers(seed):
         func = functions(layer.rank)[0]
         args = (x, w, b, *layer.numbers)
         zeros = {"x_zero_point": x_zero, "w_zero_point": w_zero}
-        for method, activation in itertools.product(
-            ("auto", *methods(func, *args, **zeros)), (None, "relu")
-        ):
+        for method, activation in itertools.product(methods(func, *args, **zeros), (None, "relu")):
             result = func(*args, **zeros, activation=activation, method=method)
             assert result.dtype == np.int32
             wanted = np.maximum(expected, 0) if activation else expected
