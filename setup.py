@@ -99,8 +99,9 @@ core = Extension(
     sources=[
         str(NATIVE / name)
         for name in (
-            *("_core.pyx", "blocks.cpp", "boundary.cpp", "channels.cpp", "depthwise.cpp"),
-            *("direct.cpp", "dispatch.cpp", "dots.cpp", "finish.cpp", "gradients.cpp", "layers.cpp"),
+            "_core.pyx",
+            *("blocks.cpp", "boundary.cpp", "channels.cpp", "depthwise.cpp", "direct.cpp"),
+            *("dispatch.cpp", "dots.cpp", "finish.cpp", "gradients.cpp", "layers.cpp"),
             *("linefft.cpp", "scratch.cpp", "small.cpp", "stages.cpp", "threads.cpp"),
             *("tilefft.cpp", "window.cpp", "winograd.cpp"),
         )

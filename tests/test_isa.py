@@ -39,7 +39,10 @@ def test_default_is_the_best_level():
     assert python(code).split() == [isa["usable"][-1]]
 
 
-@pytest.mark.parametrize("tests", ["test_kernels.py", "test_blocks.py", "test_tilefft.py", "test_layers.py"])
+KERNEL_TESTS = ["test_kernels.py", "test_blocks.py", "test_tilefft.py", "test_layers.py"]
+
+
+@pytest.mark.parametrize("tests", KERNEL_TESTS)
 def test_kernels_pass_at(level, tests):
     if level == fastconv.config()["isa"]["used"]:
         pytest.skip(f"{tests} itself runs at {level}")
