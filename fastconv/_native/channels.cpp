@@ -20,9 +20,13 @@
 namespace fastconv {
 namespace {
 
+// Steps of the channels that are staged at once.
+constexpr ptrdiff_t steps_of_block = 256;
 // Products that are summed in registers before they join the sums in the cache: fewer would load
-// and store those too often, more would round more, and 255 · 255 of them are exact in float.
-constexpr ptrdiff_t steps_in_registers = 256;
+// and store those too often, more would round more. (256 products of bytes are exact in float.)
+constexpr ptrdiff_t steps_in_registers = 128;
+// Sums of few products are cut in so many pieces.
+constexpr ptrdiff_t few_steps = 64, pieces_of_few = 3;
 // Bytes of an item's sums, staged window and packed panels: together they stay in a common L2,
 // beside the weights.
 constexpr ptrdiff_t sums_bytes = 128 << 10;
@@ -79,7 +83,7 @@ class ChannelsJob {
       const ptrdiff_t in_vectors = round_up(columns.out_extent, lanes_);
       packed_ = columns.out_extent < 8 * lanes_ && outputs_ >= few_outputs &&
                 double(in_vectors) > waste_allowed * double(columns.out_extent);
-      if (packed_) pixels = min(pixels, panel_bytes / set_.scalar_bytes / steps_in_registers);
+      if (packed_) pixels = min(pixels, panel_bytes / set_.scalar_bytes / steps_of_block);
       pixels = max(pixels, 2 * lanes_);
       column_blocks_ = ceil_div(columns.out_extent, pixels);
       columns_ = columns.out_extent;
@@ -108,14 +112,17 @@ class ChannelsJob {
     const ptrdiff_t outputs[] = {1, rows_, columns_};
     const ptrdiff_t taps[] = {layer_.axes[0].taps, layer_.axes[1].taps, layer_.axes[2].taps};
     window_.reset(new Window(layer_, outputs, taps));
-    channels_ = max(min(steps_in_registers / taps_, window_bytes / window_->channel_bytes()), 1);
+    channels_ = max(min(steps_of_block / taps_, window_bytes / window_->channel_bytes()), 1);
     const ptrdiff_t blocks = ceil_div(layer_.channels, channels_);
     channels_ = ceil_div(layer_.channels, blocks);
     // The last vector of a row reads past it.
     staged_bytes_ = round_up(channels_ * window_->channel_bytes() + set_.vector_bytes, cache_line);
     row_slots_ = packed_ ? columns_ : round_up(columns_, lanes_);
     sums_pitch_ = spread_over_sets(round_up(rows_ * row_slots_, lanes_) * set_.scalar_bytes);
-    chunk_ = min(channels_ * taps_, steps_in_registers);
+    const ptrdiff_t steps = channels_ * taps_;
+    const ptrdiff_t pieces =
+        layer_.channels * taps_ <= few_steps ? pieces_of_few : ceil_div(steps, steps_in_registers);
+    chunk_ = ceil_div(steps, pieces);
     panel_pitch_ = (2 * chunk_ + 1) * set_.vector_bytes;
     const ptrdiff_t panels = ceil_div(rows_ * columns_, 2 * lanes_);
     packed_bytes_ = packed_ ? round_up(panels * panel_pitch_, cache_line) : 0;

@@ -23,7 +23,7 @@ namespace fastconv {
 namespace {
 
 // As those of channels.cpp.
-constexpr ptrdiff_t steps_in_registers = 256;
+constexpr ptrdiff_t steps_of_block = 256, steps_in_registers = 128;
 constexpr ptrdiff_t sums_bytes = 96 << 10;
 constexpr ptrdiff_t window_bytes = 128 << 10;
 constexpr ptrdiff_t most_outputs = 64;
@@ -43,8 +43,8 @@ class GradientsJob {
         lanes_(set_.vector_bytes / scalar_) {
     const LayerAxis* a = layer_.axes;
     points_ = a[0].out_extent * a[1].out_extent * a[2].out_extent;
-    tap_columns_ = min(a[2].taps, steps_in_registers);
-    tap_rows_ = min(a[1].taps, max(steps_in_registers / tap_columns_, 1));
+    tap_columns_ = min(a[2].taps, steps_of_block);
+    tap_rows_ = min(a[1].taps, max(steps_of_block / tap_columns_, 1));
     const ptrdiff_t outputs[] = {a[0].out_extent, a[1].out_extent, a[2].out_extent};
     const ptrdiff_t taps[] = {1, tap_rows_, tap_columns_};
     window_.reset(new Window(layer_, outputs, taps));
@@ -208,6 +208,8 @@ class GradientsJob {
            bool add) const {
     const LayerAxis* a = layer_.axes;
     const std::vector<ProductStep>& steps = t.columns == tap_columns_ ? steps_ : last_steps_;
+    const ptrdiff_t count = t.rows * t.columns;
+    const ptrdiff_t chunk = ceil_div(count, ceil_div(count, steps_in_registers));
     const ptrdiff_t vectors = ceil_div(p.outputs, lanes_);
     const ptrdiff_t rows = rows_are_columns_ ? a[2].out_extent : p.batches;
     const ptrdiff_t tiles = ceil_div(rows, set_.rows);
@@ -219,10 +221,11 @@ class GradientsJob {
       const auto sum_rows = [&](const char* x, char* to) {
         for (ptrdiff_t r = 0, i = 0; i < tiles; i++) {
           const ptrdiff_t height = (rows - r + tiles - i - 1) / (tiles - i);
-          set_.function[height - 1][wide - 1](steps.data(), t.rows * t.columns, x + r * row_pitch,
-                                              row_pitch, packed + v * vector_pitch_, vector_pitch_,
-                                              to + r * sum_pitch, sum_pitch,
-                                              points_ * set_.vector_bytes, add);
+          for (ptrdiff_t first = 0; first < count; first += chunk)
+            set_.function[height - 1][wide - 1](
+                steps.data() + first, min(chunk, count - first), x + r * row_pitch, row_pitch,
+                packed + v * vector_pitch_, vector_pitch_, to + r * sum_pitch, sum_pitch,
+                points_ * set_.vector_bytes, add || first > 0);
           r += height;
         }
       };

@@ -23,6 +23,10 @@ enum { POINTS = 16, SIDE = 4 };
 // Tiles, channels and output channels of an item: transformed data and sums stay in a common L2.
 constexpr ptrdiff_t most_tiles = 56, most_channels = 64, most_outputs = 64;
 
+// Products that are summed in registers before they join the sums in the cache: more would round
+// more.
+constexpr ptrdiff_t steps_in_registers = 32;
+
 const WinogradSet& winograd_set_of(const Layer& layer) {
   const Level& level = *levels().used;
   return layer.type == FLOAT32 ? level.winograd_f32 : level.winograd_f64;
@@ -159,11 +163,12 @@ class WinogradJob {
       ptrdiff_t output = 0;
       for (ptrdiff_t t = 0; t < tiles; t++) {
         const ptrdiff_t rows = (b.outputs - output + tiles - t - 1) / (tiles - t);
-        products_.function[rows - 1][vectors - 1](
-            steps_.data(), count, w + output * layer_.w_output, layer_.w_output,
-            data + slot * products_.vector_bytes, products_.vector_bytes,
-            sums + output * line_pitch_ + slot * products_.vector_bytes, line_pitch_,
-            products_.vector_bytes, channel > 0);
+        for (ptrdiff_t first = 0; first < count; first += steps_in_registers)
+          products_.function[rows - 1][vectors - 1](
+              steps_.data() + first, min(count - first, steps_in_registers),
+              w + output * layer_.w_output, layer_.w_output, data + slot * products_.vector_bytes,
+              products_.vector_bytes, sums + output * line_pitch_ + slot * products_.vector_bytes,
+              line_pitch_, products_.vector_bytes, channel + first > 0);
         output += rows;
       }
     }
