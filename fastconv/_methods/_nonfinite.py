@@ -51,6 +51,8 @@ def split(w: np.ndarray, wanted: bool = True) -> Kernel:
 
 def all_finite(a: np.ndarray) -> bool:
     """Whether no element is NaN or Inf, whatever the order of the axes in memory."""
+    if a.flags.c_contiguous:
+        return _core.all_finite(a)
     if a.size < _FEW_ELEMENTS:
         return bool(np.isfinite(a).all())
     order = sorted(range(a.ndim), key=lambda i: -abs(a.strides[i]))

@@ -40,6 +40,7 @@ constexpr ptrdiff_t items_per_thread = 8;
 // Weights that lie so much further apart than end to end are gathered for an item of enough
 // outputs.
 constexpr double sparse_weights = 2.0;
+constexpr ptrdiff_t cached_weight_bytes = 32 << 10;
 constexpr ptrdiff_t gathering_pays = 96;
 
 class ChannelsJob {
@@ -138,6 +139,21 @@ class ChannelsJob {
             steps_.push_back(
                 {c * layer_.w_channel + z * a[0].w_stride + y * a[1].w_stride + x * a[2].w_stride,
                  c * window_->channel_bytes() + window_->place(z, y, x)});
+    find_weights();
+    weight_pitch_ = gathered_ ? spread_over_sets(chunk_ * set_.scalar_bytes) : layer_.w_output;
+    weight_bytes_ = gathered_ ? outputs_ * weight_pitch_ : 0;
+    tile_steps_ = steps_;
+    for (size_t k = 0; k < steps_.size(); k++) {
+      const ptrdiff_t in_chunk = ptrdiff_t(k) % chunk_;
+      if (gathered_) tile_steps_[k].a = in_chunk * set_.scalar_bytes;
+      if (packed_) tile_steps_[k].b = in_chunk * 2 * set_.vector_bytes;
+    }
+  }
+
+  // Which cache lines a tile's weights lie in, and whether they are so many that it pays to gather
+  // the weights; where all weights stay in the cache there is nothing to gain.
+  void find_weights() {
+    if (layer_.outputs * layer_.channels * taps_ * set_.scalar_bytes <= cached_weight_bytes) return;
     for (ptrdiff_t r = 0; r < set_.rows; r++)
       for (ptrdiff_t k = 0; k < chunk_; k++)
         weight_lines_.push_back((r * layer_.w_output + steps_[size_t(k)].a) & -cache_line);
@@ -147,14 +163,6 @@ class ChannelsJob {
     const double dense = double(set_.rows * chunk_ * set_.scalar_bytes) / double(cache_line);
     gathered_ =
         double(weight_lines_.size()) > sparse_weights * dense && rows_ * columns_ >= gathering_pays;
-    weight_pitch_ = gathered_ ? spread_over_sets(chunk_ * set_.scalar_bytes) : layer_.w_output;
-    weight_bytes_ = gathered_ ? outputs_ * weight_pitch_ : 0;
-    tile_steps_ = steps_;
-    for (size_t k = 0; k < steps_.size(); k++) {
-      const ptrdiff_t in_chunk = ptrdiff_t(k) % chunk_;
-      if (gathered_) tile_steps_[k].a = in_chunk * set_.scalar_bytes;
-      if (packed_) tile_steps_[k].b = in_chunk * 2 * set_.vector_bytes;
-    }
   }
 
   // --- items ------------------------------------------------------------------------------------

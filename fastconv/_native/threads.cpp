@@ -15,8 +15,9 @@
 namespace fastconv {
 namespace {
 
-// Chunks small enough to even out a slow core, large enough that neighbours share a cache.
-constexpr ptrdiff_t chunks_per_thread = 8;
+// A chunk is this part of a thread's share of what is left: large enough that neighbours share a
+// cache, and ever smaller, so that nobody waits long for a slow core's last one.
+constexpr ptrdiff_t chunks_of_share = 4;
 // How long a thread looks for what it waits for before it sleeps: a little more than a wake-up
 // takes, so that regions in a row find the workers awake, and no core is kept from others for long.
 constexpr std::chrono::microseconds patience{50};
@@ -54,11 +55,10 @@ class Pool {
   bool claim() { return !claimed_.exchange(true, std::memory_order_acquire); }
 
   void run(ptrdiff_t items, int threads, RangeFunction body, void* context) {
-    const ptrdiff_t target = threads * chunks_per_thread;
     body_ = body;
     context_ = context;
     items_ = items;
-    chunk_ = items > target ? items / target : 1;
+    divisor_ = threads * chunks_of_share;
     next_.store(0, std::memory_order_relaxed);
     grow(threads - 1);
     {
@@ -93,10 +93,13 @@ class Pool {
   }
 
   void work(int thread) {
-    for (;;) {
-      const ptrdiff_t first = next_.fetch_add(chunk_, std::memory_order_relaxed);
-      if (first >= items_) return;
-      body_(context_, first, first + chunk_ < items_ ? first + chunk_ : items_, thread);
+    ptrdiff_t first = next_.load(std::memory_order_relaxed);
+    while (first < items_) {
+      const ptrdiff_t left = items_ - first;
+      const ptrdiff_t chunk = left > divisor_ ? left / divisor_ : 1;
+      if (!next_.compare_exchange_weak(first, first + chunk, std::memory_order_relaxed)) continue;
+      body_(context_, first, first + chunk, thread);
+      first = next_.load(std::memory_order_relaxed);
     }
   }
 
@@ -133,7 +136,7 @@ class Pool {
   // The region: written by the caller before region_ counts on, read by workers after.
   RangeFunction body_ = nullptr;
   void* context_ = nullptr;
-  ptrdiff_t items_ = 0, chunk_ = 1;
+  ptrdiff_t items_ = 0, divisor_ = 1;
   std::atomic<ptrdiff_t> next_{0};
 
   std::mutex mutex_;
