@@ -50,6 +50,22 @@ def test_a_signal_by_hand(dtype):
             np.testing.assert_array_equal(result, row(*expected), err_msg=f"{method} {kwargs}")
 
 
+def test_one_tap_by_hand():
+    """What looks like the data themselves is not where the windows stride, or stand beside them."""
+    x, w = row(1, 2, 3), row(10)
+    cases = [
+        ({}, [10, 20, 30]),
+        ({"stride": 2, "padding": [(0, 3)]}, [10, 30, 0]),
+        ({"stride": 2, "padding": [(1, 2)]}, [0, 20, 0]),
+        ({"padding": [(2, 0)]}, [0, 0, 10, 20, 30]),
+        ({"stride": 2}, [10, 30]),
+    ]
+    for kwargs, expected in cases:
+        for method in methods(nn.conv1d, x, w, **kwargs):
+            result = nn.conv1d(x, w, method=method, **kwargs)
+            np.testing.assert_array_equal(result, row(*expected), err_msg=f"{method} {kwargs}")
+
+
 def test_a_transposed_signal_by_hand():
     x, w = row(1, 2, 3), row(1, 10, 100)
     cases = [
