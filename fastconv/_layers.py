@@ -13,7 +13,7 @@ import functools
 import math
 import operator
 import sys
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,7 @@ def _integer(value: Any, name: str, least: int) -> int:
 
 
 def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Iterable) and not (isinstance(value, np.ndarray) and value.ndim == 0)
+    return isinstance(value, Collection) and not (isinstance(value, np.ndarray) and not value.ndim)
 
 
 def numbers(value: Any, name: str, rank: int, least: int) -> Numbers:

@@ -434,6 +434,8 @@ def conv2d(
     -----
     Integers are those of ONNX's ConvInteger: (x − x_zero_point) ∗ (w − w_zero_point), exact.
 
+    Data without channels are an error; PyTorch returns a result without channels.
+
     Examples
     --------
     >>> import fastconv, numpy as np
@@ -528,6 +530,10 @@ def conv_transpose2d(
     ValueError
         If shapes do not fit each other, nothing is left of the result, a number is out of range, a
         name is unknown, or the method must refuse.
+
+    Notes
+    -----
+    A result of extent 0 is an error, for an empty batch, too, where PyTorch lets it pass.
 
     Examples
     --------

@@ -3,6 +3,8 @@
 import inspect
 import itertools
 import math
+import tracemalloc
+import warnings
 
 import layers
 import numpy as np
@@ -45,6 +47,22 @@ def test_a_signal_by_hand(dtype):
         for method in methods(nn.conv1d, x, w, **kwargs):
             result = nn.conv1d(x, w, method=method, **kwargs)
             assert result.dtype == dtype
+            np.testing.assert_array_equal(result, row(*expected), err_msg=f"{method} {kwargs}")
+
+
+def test_one_tap_by_hand():
+    """What looks like the data themselves is not where the windows stride, or stand beside them."""
+    x, w = row(1, 2, 3), row(10)
+    cases = [
+        ({}, [10, 20, 30]),
+        ({"stride": 2, "padding": [(0, 3)]}, [10, 30, 0]),
+        ({"stride": 2, "padding": [(1, 2)]}, [0, 20, 0]),
+        ({"padding": [(2, 0)]}, [0, 0, 10, 20, 30]),
+        ({"stride": 2}, [10, 30]),
+    ]
+    for kwargs, expected in cases:
+        for method in methods(nn.conv1d, x, w, **kwargs):
+            result = nn.conv1d(x, w, method=method, **kwargs)
             np.testing.assert_array_equal(result, row(*expected), err_msg=f"{method} {kwargs}")
 
 
@@ -442,6 +460,9 @@ ERRORS = {
     "stride True": (TypeError, "stride must be an integer", C2, (X, W), {**TWO, "stride": True}),
     "strides": (ValueError, "stride must be one integer or 2", C2, (X, W), {"stride": (1, 1, 1)}),
     "stride str": (TypeError, "stride must be an integer", C2, (X, W), {"stride": "1"}),
+    "stride iterator": (TypeError, "stride must be", C2, (X, W), {"stride": iter((1, 1))}),
+    "padding iterator": (TypeError, "padding must be", C2, (X, W), {"padding": iter((1, 1))}),
+    "padding {}": (ValueError, "padding must be one", C2, (X, W), {"padding": []}),
     "stride None": (TypeError, "stride must be an integer", C2, (X, W), {"stride": None}),
     "dilation": (ValueError, "dilation must be at least 1", C2, (X, W), {**TWO, "dilation": 0}),
     "dilation True": (TypeError, "dilation", C2, (X, W), {**TWO, "dilation": (1, True)}),
@@ -538,6 +559,18 @@ def test_errors(case):
 
 
 # NaN and Inf --------------------------------------------------------------------------------------
+
+
+def test_infinities_are_no_warning():
+    x = np.array([[[np.inf, 1e38, -np.inf, 1e37]], [[0, 3e38, 0, 0]]], "f")
+    w = row(1, 10, -1, dtype="f")
+    big = np.float32(3e38)
+    expected = [[[np.inf, np.inf, -np.inf, -np.inf]], [[-big, np.inf, big, 0]]]
+    for method in methods(nn.conv1d, x, w, padding=1):
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            y = nn.conv1d(x, w, padding=1, method=method)
+        np.testing.assert_array_equal(y, expected, err_msg=method)
 
 
 def test_nan_touches_its_own_windows():
@@ -696,6 +729,23 @@ def test_no_method_plans_with_more_memory_than_allowed(dtype):
 def nn_shape(x, w, padding):
     space = x[2:] if padding else (n - k + 1 for n, k in zip(x[2:], w[2:], strict=True))
     return (x[0], w[0], *space)
+
+
+def test_methods_take_no_more_memory_than_allowed(rng):
+    """NumPy's part of it; all patches at once would be three times what is allowed."""
+    x, w = normal(rng, (1, 2, 1000, 1000), "f"), normal(rng, (2, 2, 5, 5), "f")
+    y = np.zeros((1, 2, 996, 996), "f")
+    calls = [(nn.conv2d, (x, w), y), (nn.conv2d_grad_input, (y, w, x.shape), np.empty_like(x))]
+    calls.append((nn.conv2d_grad_weight, (y, x, w.shape), np.empty_like(w)))
+    for func, args, out in calls:
+        for method in methods(func, *args):
+            if method == "reference" and func is nn.conv2d_grad_weight:
+                continue  # which takes a minute for a million taps
+            tracemalloc.start()
+            func(*args, out=out, method=method)
+            _, peak = tracemalloc.get_traced_memory()
+            tracemalloc.stop()
+            assert peak < 64 << 20, f"{method} {func.__name__}"
 
 
 # Patches ------------------------------------------------------------------------------------------

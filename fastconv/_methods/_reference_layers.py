@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -16,6 +17,7 @@ BLOCK_ELEMENTS = 1 << 18
 Region = tuple[tuple[int, int], ...]
 
 
+@np.errstate(all="ignore")  # infinities are results like any other
 def solve(problem: Problem, x: np.ndarray, weights: Weights, out: np.ndarray) -> None:
     """
     Fill `out` with a layer's results.
@@ -44,7 +46,7 @@ def solve(problem: Problem, x: np.ndarray, weights: Weights, out: np.ndarray) ->
 def _blocks(problem: Problem, region: Region) -> Iterator[Region]:
     """Halve a region of (batch, group, points) until it fits."""
     extents = [stop - start for start, stop in region]
-    elements = (problem.w[1] + problem.w[2]) * int(np.prod(extents, dtype=object))
+    elements = (problem.w[1] + problem.w[2]) * math.prod(extents)
     longest = max(range(len(extents)), key=lambda a: extents[a])
     if elements <= BLOCK_ELEMENTS or extents[longest] == 1:
         yield region
@@ -69,22 +71,25 @@ def _add_tap(
         position = outputs * problem.stride[a] + problem.offset[3 + a] + k * problem.dilation[a]
         source = position // problem.spread[a]
         meets = (position % problem.spread[a] == 0) & (source >= 0) & (source < problem.x[3 + a])
-        read.append(source[meets])
-        write.append(np.flatnonzero(meets))
-    if 0 in map(len, read):
-        return
+        if not meets.any():
+            return
+        read.append(_slice(source[meets]))
+        write.append(_slice(np.flatnonzero(meets)))
     batch, groups = slice(*region[0]), slice(*region[1])
-    region_data = x[batch, groups]
-    data = region_data[np.ix_(*_all(region_data), *read)].astype(sums.dtype)
+    data = x[(batch, groups, slice(None), *read)].astype(sums.dtype)
     taps = np.moveaxis(weights.taps, (0, 1, 2), (3, 4, 5))[tap][groups].astype(sums.dtype)
     if problem.dtype.kind == "i":
         data -= weights.x_zero
         if weights.w_zero is not None:
             taps -= weights.w_zero.reshape(problem.w[:2])[groups, :, None]
-    products = np.einsum("goc,ngcijk->gonijk", taps, data)
-    sums[np.ix_(*_all(sums), *write)] += products
+    n, g, c, *space = data.shape
+    points = n * math.prod(space)
+    products = taps @ data.transpose(1, 2, 0, 3, 4, 5).reshape(g, c, points)
+    whole = slice(None)
+    sums[(whole, whole, whole, *write)] += products.reshape(g, problem.w[1], n, *space)
 
 
-def _all(a: np.ndarray) -> list[np.ndarray]:
-    """Indices of the first three axes, whole."""
-    return [np.arange(n) for n in a.shape[:3]]
+def _slice(indices: np.ndarray) -> slice:
+    """Return indices in equal steps as a slice."""
+    first, last = int(indices[0]), int(indices[-1])
+    return slice(first, last + 1, int(indices[1]) - first if len(indices) > 1 else 1)

@@ -193,6 +193,7 @@ class Runner:
                 out[phase.out] = nothing
 
 
+@np.errstate(all="ignore")  # infinities are results like any other
 def _solve(
     problem: Problem,
     cut: Shape,
