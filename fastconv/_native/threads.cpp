@@ -11,6 +11,9 @@
 #include <pthread.h>
 #define FASTCONV_CAN_FORK 1
 #endif
+#if defined(__linux__)
+#include <sched.h>
+#endif
 
 namespace fastconv {
 namespace {
@@ -43,6 +46,27 @@ bool look_for(Condition condition) {
   return false;
 }
 
+// Where another library's threads spin on every other core, the system leaves a worker on the
+// caller's, where the two share one core for as long as the spinning lasts. A worker that finds
+// itself there goes to another core, and is free to be moved again.
+#if defined(__linux__)
+int this_core() { return sched_getcpu(); }
+
+void leave_core(int core) {
+  cpu_set_t allowed;
+  if (core < 0 || core >= CPU_SETSIZE || sched_getcpu() != core ||
+      sched_getaffinity(0, sizeof allowed, &allowed) != 0)
+    return;
+  cpu_set_t others = allowed;
+  CPU_CLR(core, &others);
+  if (CPU_COUNT(&others) == 0 || sched_setaffinity(0, sizeof others, &others) != 0) return;
+  sched_setaffinity(0, sizeof allowed, &allowed);
+}
+#else
+int this_core() { return -1; }
+void leave_core(int) {}
+#endif
+
 std::atomic<bool> forked_child{false};
 #ifdef FASTCONV_CAN_FORK
 [[maybe_unused]] const int fork_handler_registered =
@@ -59,6 +83,7 @@ class Pool {
     context_ = context;
     items_ = items;
     divisor_ = threads * chunks_of_share;
+    core_ = this_core();
     next_.store(0, std::memory_order_relaxed);
     grow(threads - 1);
     {
@@ -122,6 +147,7 @@ class Pool {
         thread = ++joined_;
         active_.fetch_add(1, std::memory_order_relaxed);
       }
+      leave_core(core_);
       work(thread);
       {
         std::lock_guard<std::mutex> lock(mutex_);
@@ -137,6 +163,7 @@ class Pool {
   RangeFunction body_ = nullptr;
   void* context_ = nullptr;
   ptrdiff_t items_ = 0, divisor_ = 1;
+  int core_ = -1;  // the caller's
   std::atomic<ptrdiff_t> next_{0};
 
   std::mutex mutex_;
