@@ -26,7 +26,7 @@ constexpr ptrdiff_t steps_of_block = 256;
 // and store those too often, more would round more. (256 products of bytes are exact in float.)
 constexpr ptrdiff_t steps_in_registers = 128;
 // Sums of few products are cut in so many pieces.
-constexpr ptrdiff_t few_steps = 64, pieces_of_few = 3;
+constexpr ptrdiff_t few_steps = 48, pieces_of_few = 3;
 // Bytes of an item's sums, staged window and packed panels: together they stay in a common L2,
 // beside the weights.
 constexpr ptrdiff_t sums_bytes = 128 << 10;
@@ -48,7 +48,7 @@ class ChannelsJob {
   ChannelsJob(const Layer& layer, int threads)
       : layer_(joined_rows(layer)),
         set_(layer.type == FLOAT32 ? levels().used->products_f32 : levels().used->products_f64),
-        finish_(layer_),
+        finish_(layer_, true),
         lanes_(set_.vector_bytes / set_.scalar_bytes) {
     taps_ = 1;
     for (const LayerAxis& a : layer_.axes) taps_ *= a.taps;
@@ -201,8 +201,12 @@ class ChannelsJob {
     char* const staged = scratch;
     char* const packed = staged + staged_bytes_;
     char* const weights = packed + packed_bytes_;
-    char* const sums = weights + weight_bytes_;
-    int* const totals = reinterpret_cast<int*>(sums + outputs_ * sums_pitch_);
+    char* const scratch_sums = weights + weight_bytes_;
+    int* const totals = reinterpret_cast<int*>(scratch_sums + outputs_ * sums_pitch_);
+    // Outputs that fill their vectors are summed where they belong.
+    const bool in_place = fills_vectors(b);
+    char* const sums = in_place ? output(b) : scratch_sums;
+    const ptrdiff_t pitch = in_place ? layer_.out_output : sums_pitch_;
     if (finish_.integers()) memset(totals, 0, size_t(b.outputs * sums_pitch_));
     const LayerAxis* a = layer_.axes;
     const ptrdiff_t origin[] = {b.depth * a[0].stride + a[0].offset,
@@ -224,13 +228,13 @@ class ChannelsJob {
           gather(b, tile_weights, first, steps, weights);
           tile_weights = weights;
         }
-        sum_chunk(b, tile_weights, staged, packed, first, steps, sums, add);
+        sum_chunk(b, tile_weights, staged, packed, first, steps, sums, pitch, add);
         if (finish_.integers())
           Finish::add(reinterpret_cast<const float*>(sums), totals,
                       b.outputs * sums_pitch_ / set_.scalar_bytes);
       }
     }
-    store(b, finish_.integers() ? reinterpret_cast<char*>(totals) : sums);
+    store(b, finish_.integers() ? reinterpret_cast<char*>(totals) : sums, pitch);
   }
 
   // Data of steps [first, first + count) for all outputs end to end: a panel holds two vectors of
@@ -269,7 +273,10 @@ class ChannelsJob {
   }
 
   void sum_chunk(const Block& b, const char* w, const char* staged, const char* packed,
-                 ptrdiff_t first, ptrdiff_t count, char* sums, bool add) const {
+                 ptrdiff_t first, ptrdiff_t count, char* sums, ptrdiff_t sums_pitch,
+                 bool add) const {
+    const ptrdiff_t at = (b.group * layer_.outputs + b.output) * set_.scalar_bytes;
+    const char* bias = layer_.bias && !finish_.integers() && !add ? layer_.bias + at : nullptr;
     const ptrdiff_t slots = b.slots(row_slots_, lanes_);
     const ptrdiff_t row_vectors = packed_ ? slots : row_slots_ / lanes_;
     const ptrdiff_t tiles = ceil_div(b.outputs, set_.rows);
@@ -290,10 +297,11 @@ class ChannelsJob {
         const ptrdiff_t rows = (b.outputs - output + tiles - t - 1) / (tiles - t);
         if (slot == 0 && t + 1 < tiles && !gathered_)
           prefetch(w + steps_[size_t(first)].a + (output + rows) * layer_.w_output);
+        const char* start = bias ? bias + output * set_.scalar_bytes : nullptr;
         set_.function[rows - 1][vectors - 1](steps, count, w + output * weight_pitch_,
                                              weight_pitch_, data, pitch,
-                                             sums + output * sums_pitch_ + slot * set_.vector_bytes,
-                                             sums_pitch_, set_.vector_bytes, add);
+                                             sums + output * sums_pitch + slot * set_.vector_bytes,
+                                             sums_pitch, set_.vector_bytes, start, add);
         output += rows;
       }
       slot += vectors;
@@ -317,19 +325,37 @@ class ChannelsJob {
     return balanced == 1 ? min(2, left) : balanced;
   }
 
-  void store(const Block& b, char* sums) const {
+  char* output(const Block& b) const {
     const LayerAxis* a = layer_.axes;
-    char* out = layer_.out + b.image * layer_.out_batch + b.group * layer_.out_group +
-                b.depth * a[0].out_stride + b.row * a[1].out_stride + b.column * a[2].out_stride;
-    // Rows that lie end to end in the sums and in the output are one.
-    const bool joined = row_slots_ == b.columns && a[1].out_stride == b.columns * a[2].out_stride;
+    return layer_.out + b.image * layer_.out_batch + b.group * layer_.out_group +
+           output_offset(layer_, b.output) + b.depth * a[0].out_stride + b.row * a[1].out_stride +
+           b.column * a[2].out_stride;
+  }
+
+  // Whether a block's rows lie end to end in the sums and in the output.
+  bool joins_rows(const Block& b) const {
+    const LayerAxis* a = layer_.axes;
+    return row_slots_ == b.columns &&
+           (b.rows == 1 || a[1].out_stride == b.columns * a[2].out_stride);
+  }
+
+  // Whether its outputs are whole vectors, of numbers as they are summed.
+  bool fills_vectors(const Block& b) const {
+    return joins_rows(b) && b.rows * b.columns % lanes_ == 0 && layer_.parts == 1 &&
+           !finish_.integers() && layer_.axes[2].out_stride == set_.scalar_bytes;
+  }
+
+  void store(const Block& b, char* sums, ptrdiff_t pitch) const {
+    const LayerAxis* a = layer_.axes;
+    const bool joined = joins_rows(b);
     const ptrdiff_t rows = joined ? 1 : b.rows;
     const ptrdiff_t count = joined ? b.rows * b.columns : b.columns;
     for (ptrdiff_t o = 0; o < b.outputs; o++)
       for (ptrdiff_t row = 0; row < rows; row++)
-        finish_.store(sums + o * sums_pitch_ + row * row_slots_ * set_.scalar_bytes, b.group,
+        finish_.store(sums + o * pitch + row * row_slots_ * set_.scalar_bytes, b.group,
                       b.output + o, count,
-                      out + output_offset(layer_, b.output + o) + row * a[1].out_stride,
+                      output(b) + output_offset(layer_, b.output + o) -
+                          output_offset(layer_, b.output) + row * a[1].out_stride,
                       a[2].out_stride);
   }
 

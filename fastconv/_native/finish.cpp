@@ -70,11 +70,12 @@ void finish_integers(unsigned* y, ptrdiff_t count, const char* bias, ptrdiff_t a
 
 }  // namespace
 
-Finish::Finish(const Layer& layer)
+Finish::Finish(const Layer& layer, bool biased)
     : layer_(layer),
       convert_((layer.type == FLOAT32 ? levels().used->convert_f32
                                       : levels().used->convert_f64)[layer.out_type]),
-      integers_(layer.type == FLOAT32 && layer.out_type == STORED_INT32) {}
+      integers_(layer.type == FLOAT32 && layer.out_type == STORED_INT32),
+      bias_(biased && !integers_ ? nullptr : layer.bias) {}
 
 void Finish::add(const float* sums, int* total, ptrdiff_t count) {
   unsigned* wrapping = reinterpret_cast<unsigned*>(total);
@@ -94,15 +95,15 @@ void Finish::store(char* sums, ptrdiff_t group, ptrdiff_t o, ptrdiff_t count, ch
                    ptrdiff_t stride) const {
   const ptrdiff_t at = group * layer_.outputs + o;
   if (integers_) {
-    finish_integers(reinterpret_cast<unsigned*>(sums), count, layer_.bias, at, layer_.activation);
+    finish_integers(reinterpret_cast<unsigned*>(sums), count, bias_, at, layer_.activation);
     for (ptrdiff_t i = 0; i < count; i++) memcpy(out + i * stride, sums + i * 4, 4);
     return;
   }
   if (layer_.type == FLOAT32)
-    finish(reinterpret_cast<float*>(sums), count, layer_.bias, at, layer_.activation);
+    finish(reinterpret_cast<float*>(sums), count, bias_, at, layer_.activation);
   else
-    finish(reinterpret_cast<double*>(sums), count, layer_.bias, at, layer_.activation);
-  convert_.store(sums, out, stride, count);
+    finish(reinterpret_cast<double*>(sums), count, bias_, at, layer_.activation);
+  if (sums != out) convert_.store(sums, out, stride, count);
 }
 
 }  // namespace fastconv

@@ -6,10 +6,11 @@ namespace fastconv {
 
 class Finish {
  public:
-  explicit Finish(const Layer& layer);
+  // `biased`: sums that are no integers hold the bias already.
+  explicit Finish(const Layer& layer, bool biased = false);
 
   // Stores `count` sums of output o of a group to lines of the output that lie `stride` bytes
-  // apart. Changes the sums.
+  // apart. Changes the sums, which may be the output's own.
   void store(char* sums, ptrdiff_t group, ptrdiff_t o, ptrdiff_t count, char* out,
              ptrdiff_t stride) const;
   // Whether the sums are exact integers: int32, added up by `add`.
@@ -23,6 +24,7 @@ class Finish {
   const Layer& layer_;
   const Conversion& convert_;
   bool integers_;
+  const char* bias_;  // what is still to be added
 };
 
 }  // namespace fastconv

@@ -225,7 +225,7 @@ class GradientsJob {
             set_.function[height - 1][wide - 1](
                 steps.data() + first, min(chunk, count - first), x + r * row_pitch, row_pitch,
                 packed + v * vector_pitch_, vector_pitch_, to + r * sum_pitch, sum_pitch,
-                points_ * set_.vector_bytes, add || first > 0);
+                points_ * set_.vector_bytes, nullptr, add || first > 0);
           r += height;
         }
       };

@@ -167,7 +167,8 @@ enum { MAX_PRODUCT_ROWS = 12, MAX_PRODUCT_VECTORS = 4 };
 // Tiles of sums of products: see products.hpp.
 using ProductFunction = void (*)(const ProductStep* steps, ptrdiff_t count, const char* a,
                                  ptrdiff_t a_pitch, const char* b, ptrdiff_t b_pitch, char* c,
-                                 ptrdiff_t c_pitch, ptrdiff_t c_vector, bool add);
+                                 ptrdiff_t c_pitch, ptrdiff_t c_vector, const char* start,
+                                 bool add);
 
 enum { MAX_DOT_OUTPUTS = 8 };
 

@@ -12,18 +12,22 @@ namespace fastconv {
 namespace {
 
 // Rows of `a` lie a_pitch apart and vectors of `b` b_pitch; rows of c lie c_pitch apart and its
-// vectors, which are aligned, c_vector. All in bytes. Where `add`, the sums are added to c.
+// vectors, which are aligned, c_vector. All in bytes. Rows begin at the scalars of `start`,
+// or at zero where it is null; where `add`, the sums are added to c.
 template <class Scalar, int R, int V>
 void sum_products(const ProductStep* steps, ptrdiff_t count, const char* a, ptrdiff_t a_pitch,
                   const char* b, ptrdiff_t b_pitch, char* c, ptrdiff_t c_pitch, ptrdiff_t c_vector,
-                  bool add) {
+                  const char* start, bool add) {
   typedef Vector<Scalar> Lanes;
   typedef typename Lanes::type Vec;
   Vec sum[R][V];
 #pragma GCC unroll 16
-  for (int r = 0; r < R; r++)
+  for (int r = 0; r < R; r++) {
+    const Vec first =
+        start ? Lanes::broadcast(reinterpret_cast<const Scalar*>(start)[r]) : Lanes::zero();
 #pragma GCC unroll 4
-    for (int v = 0; v < V; v++) sum[r][v] = Lanes::zero();
+    for (int v = 0; v < V; v++) sum[r][v] = first;
+  }
   for (const ProductStep* step = steps; step != steps + count; step++) {
     const char* row = a + step->a;
     const char* vector = b + step->b;

@@ -168,7 +168,7 @@ class WinogradJob {
               steps_.data() + first, min(count - first, steps_in_registers),
               w + output * layer_.w_output, layer_.w_output, data + slot * products_.vector_bytes,
               products_.vector_bytes, sums + output * line_pitch_ + slot * products_.vector_bytes,
-              line_pitch_, products_.vector_bytes, channel + first > 0);
+              line_pitch_, products_.vector_bytes, nullptr, channel + first > 0);
         output += rows;
       }
     }
