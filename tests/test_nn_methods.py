@@ -63,6 +63,32 @@ def test_bits_are_those_of_one_thread(layer, method):
         np.testing.assert_array_equal(g, results[0][1])
 
 
+@pytest.mark.parametrize("seed", range(4))
+def test_cutting_a_layer_for_threads_keeps_the_order_of_its_sums(seed):
+    """Layers of many channels, whose staged blocks would depend on the size of an item."""
+    rng = np.random.default_rng([7, seed])
+    for _ in range(8):
+        groups = int(rng.choice([1, 1, 2]))
+        channels, outputs = (groups * int(rng.choice([16, 100, 256])) for _ in range(2))
+        taps, stride, side = (
+            int(rng.choice([1, 3])),
+            int(rng.choice([1, 2])),
+            int(rng.integers(7, 40)),
+        )
+        x = rng.standard_normal((1, channels, side, side + 3)).astype("f")
+        w = rng.standard_normal((outputs, channels // groups, taps, taps)).astype("f")
+        numbers = {"stride": stride, "padding": taps // 2, "groups": groups}
+        results = []
+        for threads in (1, 2, 8):
+            with fastconv.num_threads(threads):
+                y = nn.conv2d(x, w, **numbers, method="channels")
+                back = nn.conv2d_grad_input(y, w, x.shape, **numbers, method="channels")
+                results.append((y, back, nn.conv2d_grad_weight(y, x, w.shape, **numbers)))
+        for other in results[1:]:
+            for a, b in zip(other, results[0], strict=True):
+                np.testing.assert_array_equal(a, b, err_msg=f"{x.shape} {w.shape} {numbers}")
+
+
 @pytest.mark.parametrize("method", ["auto", *METHODS])
 def test_a_plan_gives_the_same(layer, method):
     x, w, b = layer

@@ -52,19 +52,18 @@ class ChannelsJob {
         lanes_(set_.vector_bytes / set_.scalar_bytes) {
     taps_ = 1;
     for (const LayerAxis& a : layer_.axes) taps_ *= a.taps;
-    cut_outputs(threads);
+    cut_outputs();
     cut_channels();
+    share_out(threads);
+    lay_out();
     add_steps();
   }
 
-  ptrdiff_t items() const {
-    return layer_.batch * layer_.groups * output_blocks_ * layer_.axes[0].out_extent * row_blocks_ *
-           column_blocks_;
-  }
+  ptrdiff_t items() const { return blocks_.count(layer_); }
 
   ptrdiff_t scratch_bytes() const {
     return staged_bytes_ + packed_bytes_ + weight_bytes_ +
-           outputs_ * sums_pitch_ * (finish_.integers() ? 2 : 1) + 2 * set_.vector_bytes;
+           blocks_.outputs * sums_pitch_ * (finish_.integers() ? 2 : 1) + 2 * set_.vector_bytes;
   }
 
   void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
@@ -74,58 +73,71 @@ class ChannelsJob {
  private:
   // --- the plan ---------------------------------------------------------------------------------
 
-  void cut_outputs(int threads) {
+  void cut_outputs() {
     const LayerAxis& rows = layer_.axes[1];
     const LayerAxis& columns = layer_.axes[2];
-    output_blocks_ = ceil_div(layer_.outputs, most_outputs);
-    for (;; output_blocks_ *= 2) {
-      outputs_ = ceil_div(layer_.outputs, output_blocks_);
-      ptrdiff_t pixels = sums_bytes / set_.scalar_bytes / outputs_;
-      const ptrdiff_t in_vectors = round_up(columns.out_extent, lanes_);
-      packed_ = columns.out_extent < 8 * lanes_ && outputs_ >= few_outputs &&
-                double(in_vectors) > waste_allowed * double(columns.out_extent);
-      if (packed_) pixels = min(pixels, panel_bytes / set_.scalar_bytes / steps_of_block);
-      pixels = max(pixels, 2 * lanes_);
-      column_blocks_ = ceil_div(columns.out_extent, pixels);
-      columns_ = columns.out_extent;
-      if (column_blocks_ > 1) {
-        columns_ = round_up(ceil_div(columns.out_extent, column_blocks_), 2 * lanes_);
-        column_blocks_ = ceil_div(columns.out_extent, columns_);
-      }
-      row_blocks_ = ceil_div(rows.out_extent, max(pixels / columns_, 1));
-      even_out_items(rows, threads);
-      if (items() >= 2 * threads || outputs_ < 4 * few_outputs) break;
+    blocks_.output_blocks = ceil_div(layer_.outputs, most_outputs);
+    blocks_.outputs = ceil_div(layer_.outputs, blocks_.output_blocks);
+    const ptrdiff_t in_vectors = round_up(columns.out_extent, lanes_);
+    packed_ = columns.out_extent < 8 * lanes_ && blocks_.outputs >= few_outputs &&
+              double(in_vectors) > waste_allowed * double(columns.out_extent);
+    ptrdiff_t pixels = sums_bytes / set_.scalar_bytes / blocks_.outputs;
+    if (packed_) pixels = min(pixels, panel_bytes / set_.scalar_bytes / steps_of_block);
+    pixels = max(pixels, 2 * lanes_);
+    blocks_.columns = columns.out_extent;
+    blocks_.column_blocks = ceil_div(columns.out_extent, pixels);
+    if (blocks_.column_blocks > 1) {
+      blocks_.columns = round_up(ceil_div(columns.out_extent, blocks_.column_blocks), 2 * lanes_);
+      blocks_.column_blocks = ceil_div(columns.out_extent, blocks_.columns);
     }
-    rows_ = ceil_div(rows.out_extent, row_blocks_);
-    row_blocks_ = ceil_div(rows.out_extent, rows_);
+    blocks_.row_blocks = ceil_div(rows.out_extent, max(pixels / blocks_.columns, 1));
+    blocks_.rows = ceil_div(rows.out_extent, blocks_.row_blocks);
   }
 
-  // A few more blocks of rows where that gives every thread as many.
-  void even_out_items(const LayerAxis& rows, int threads) {
-    const ptrdiff_t blocks = row_blocks_;
-    if (items() >= items_per_thread * threads) return;
-    while (items() % threads != 0 && row_blocks_ < min(rows.out_extent, blocks + threads))
-      row_blocks_++;
-    if (items() % threads != 0) row_blocks_ = blocks;
-  }
-
+  // The channels that are staged at once: as they decide on the order of the sums, they follow from
+  // the layer alone, before its outputs are shared out to threads.
   void cut_channels() {
-    const ptrdiff_t outputs[] = {1, rows_, columns_};
-    const ptrdiff_t taps[] = {layer_.axes[0].taps, layer_.axes[1].taps, layer_.axes[2].taps};
-    window_.reset(new Window(layer_, outputs, taps));
-    channels_ = max(min(steps_of_block / taps_, window_bytes / window_->channel_bytes()), 1);
-    const ptrdiff_t blocks = ceil_div(layer_.channels, channels_);
-    channels_ = ceil_div(layer_.channels, blocks);
-    // The last vector of a row reads past it.
-    staged_bytes_ = round_up(channels_ * window_->channel_bytes() + set_.vector_bytes, cache_line);
-    row_slots_ = packed_ ? columns_ : round_up(columns_, lanes_);
-    sums_pitch_ = spread_over_sets(round_up(rows_ * row_slots_, lanes_) * set_.scalar_bytes);
+    const ptrdiff_t bytes = window().channel_bytes();
+    channels_ = max(min(steps_of_block / taps_, window_bytes / bytes), 1);
+    channels_ = ceil_div(layer_.channels, ceil_div(layer_.channels, channels_));
     const ptrdiff_t steps = channels_ * taps_;
     const ptrdiff_t pieces =
         layer_.channels * taps_ <= few_steps ? pieces_of_few : ceil_div(steps, steps_in_registers);
     chunk_ = ceil_div(steps, pieces);
+  }
+
+  // Smaller blocks where there are too few for the threads.
+  void share_out(int threads) {
+    while (items() < 2 * threads && blocks_.outputs >= 4 * few_outputs) {
+      blocks_.output_blocks *= 2;
+      blocks_.outputs = ceil_div(layer_.outputs, blocks_.output_blocks);
+    }
+    blocks_.output_blocks = ceil_div(layer_.outputs, blocks_.outputs);
+    // A few more blocks of rows where that gives every thread as many.
+    const ptrdiff_t rows = layer_.axes[1].out_extent, enough = blocks_.row_blocks;
+    if (items() < items_per_thread * threads) {
+      while (items() % threads != 0 && blocks_.row_blocks < min(rows, enough + threads))
+        blocks_.row_blocks++;
+      if (items() % threads != 0) blocks_.row_blocks = enough;
+    }
+    blocks_.rows = ceil_div(rows, blocks_.row_blocks);
+    blocks_.row_blocks = ceil_div(rows, blocks_.rows);
+  }
+
+  Window window() const {
+    const ptrdiff_t outputs[] = {1, blocks_.rows, blocks_.columns};
+    const ptrdiff_t taps[] = {layer_.axes[0].taps, layer_.axes[1].taps, layer_.axes[2].taps};
+    return Window(layer_, outputs, taps);
+  }
+
+  void lay_out() {
+    window_.reset(new Window(window()));
+    // The last vector of a row reads past it.
+    staged_bytes_ = round_up(channels_ * window_->channel_bytes() + set_.vector_bytes, cache_line);
+    row_slots_ = packed_ ? blocks_.columns : round_up(blocks_.columns, lanes_);
+    sums_pitch_ = spread_over_sets(round_up(blocks_.rows * row_slots_, lanes_) * set_.scalar_bytes);
     panel_pitch_ = (2 * chunk_ + 1) * set_.vector_bytes;
-    const ptrdiff_t panels = ceil_div(rows_ * columns_, 2 * lanes_);
+    const ptrdiff_t panels = ceil_div(blocks_.rows * blocks_.columns, 2 * lanes_);
     packed_bytes_ = packed_ ? round_up(panels * panel_pitch_, cache_line) : 0;
   }
 
@@ -141,7 +153,7 @@ class ChannelsJob {
                  c * window_->channel_bytes() + window_->place(z, y, x)});
     find_weights();
     weight_pitch_ = gathered_ ? spread_over_sets(chunk_ * set_.scalar_bytes) : layer_.w_output;
-    weight_bytes_ = gathered_ ? outputs_ * weight_pitch_ : 0;
+    weight_bytes_ = gathered_ ? blocks_.outputs * weight_pitch_ : 0;
     tile_steps_ = steps_;
     for (size_t k = 0; k < steps_.size(); k++) {
       const ptrdiff_t in_chunk = ptrdiff_t(k) % chunk_;
@@ -161,48 +173,19 @@ class ChannelsJob {
     weight_lines_.erase(std::unique(weight_lines_.begin(), weight_lines_.end()),
                         weight_lines_.end());
     const double dense = double(set_.rows * chunk_ * set_.scalar_bytes) / double(cache_line);
-    gathered_ =
-        double(weight_lines_.size()) > sparse_weights * dense && rows_ * columns_ >= gathering_pays;
+    gathered_ = double(weight_lines_.size()) > sparse_weights * dense &&
+                blocks_.rows * blocks_.columns >= gathering_pays;
   }
 
   // --- items ------------------------------------------------------------------------------------
 
-  // The outputs of one item.
-  struct Block {
-    ptrdiff_t image, group, output, depth, row, column;  // the first ones
-    ptrdiff_t outputs, rows, columns;                    // how many
-    ptrdiff_t slots(ptrdiff_t row_slots, ptrdiff_t lanes) const {
-      return round_up((rows - 1) * row_slots + columns, lanes) / lanes;
-    }
-  };
-
-  Block block(ptrdiff_t item) const {
-    Block b;
-    const auto take = [&](ptrdiff_t count) {
-      const ptrdiff_t index = item % count;
-      item /= count;
-      return index;
-    };
-    b.column = take(column_blocks_) * columns_;
-    b.row = take(row_blocks_) * rows_;
-    b.depth = take(layer_.axes[0].out_extent);
-    b.output = take(output_blocks_) * outputs_;
-    b.group = take(layer_.groups);
-    b.image = item;
-    b.columns = min(columns_, layer_.axes[2].out_extent - b.column);
-    b.rows = min(rows_, layer_.axes[1].out_extent - b.row);
-    b.outputs = min(outputs_, layer_.outputs - b.output);
-    return b;
-  }
-
   void run_item(ptrdiff_t item, char* scratch) const {
-    const Block b = block(item);
-    if (b.outputs <= 0) return;
+    const LayerBlock b = blocks_.at(layer_, item);
     char* const staged = scratch;
     char* const packed = staged + staged_bytes_;
     char* const weights = packed + packed_bytes_;
     char* const scratch_sums = weights + weight_bytes_;
-    int* const totals = reinterpret_cast<int*>(scratch_sums + outputs_ * sums_pitch_);
+    int* const totals = reinterpret_cast<int*>(scratch_sums + blocks_.outputs * sums_pitch_);
     // Outputs that fill their vectors are summed where they belong.
     const bool in_place = fills_vectors(b);
     char* const sums = in_place ? output(b) : scratch_sums;
@@ -239,7 +222,7 @@ class ChannelsJob {
 
   // Data of steps [first, first + count) for all outputs end to end: a panel holds two vectors of
   // outputs, and both of every step in turn.
-  void pack(const Block& b, const char* staged, ptrdiff_t first, ptrdiff_t count,
+  void pack(const LayerBlock& b, const char* staged, ptrdiff_t first, ptrdiff_t count,
             char* packed) const {
     for (ptrdiff_t k = 0; k < count; k++)
       set_.pack(staged + steps_[size_t(first + k)].b, window_->row_pitch(), b.rows,
@@ -247,7 +230,7 @@ class ChannelsJob {
   }
 
   // Weights of steps [first, first + count), end to end for each output channel.
-  void gather(const Block& b, const char* w, ptrdiff_t first, ptrdiff_t count,
+  void gather(const LayerBlock& b, const char* w, ptrdiff_t first, ptrdiff_t count,
               char* weights) const {
     if (set_.scalar_bytes == 4)
       gather_scalars<float>(b, w, first, count, weights);
@@ -256,7 +239,7 @@ class ChannelsJob {
   }
 
   template <class Scalar>
-  void gather_scalars(const Block& b, const char* w, ptrdiff_t first, ptrdiff_t count,
+  void gather_scalars(const LayerBlock& b, const char* w, ptrdiff_t first, ptrdiff_t count,
                       char* weights) const {
     const ProductStep* steps = steps_.data() + first;
     // Output channels that share cache lines are read together.
@@ -272,12 +255,12 @@ class ChannelsJob {
     }
   }
 
-  void sum_chunk(const Block& b, const char* w, const char* staged, const char* packed,
+  void sum_chunk(const LayerBlock& b, const char* w, const char* staged, const char* packed,
                  ptrdiff_t first, ptrdiff_t count, char* sums, ptrdiff_t sums_pitch,
                  bool add) const {
     const ptrdiff_t at = (b.group * layer_.outputs + b.output) * set_.scalar_bytes;
     const char* bias = layer_.bias && !finish_.integers() && !add ? layer_.bias + at : nullptr;
-    const ptrdiff_t slots = b.slots(row_slots_, lanes_);
+    const ptrdiff_t slots = ceil_div((b.rows - 1) * row_slots_ + b.columns, lanes_);
     const ptrdiff_t row_vectors = packed_ ? slots : row_slots_ / lanes_;
     const ptrdiff_t tiles = ceil_div(b.outputs, set_.rows);
     const ptrdiff_t widest = set_.vectors[ceil_div(b.outputs, tiles)];
@@ -325,7 +308,7 @@ class ChannelsJob {
     return balanced == 1 ? min(2, left) : balanced;
   }
 
-  char* output(const Block& b) const {
+  char* output(const LayerBlock& b) const {
     const LayerAxis* a = layer_.axes;
     return layer_.out + b.image * layer_.out_batch + b.group * layer_.out_group +
            output_offset(layer_, b.output) + b.depth * a[0].out_stride + b.row * a[1].out_stride +
@@ -333,19 +316,19 @@ class ChannelsJob {
   }
 
   // Whether a block's rows lie end to end in the sums and in the output.
-  bool joins_rows(const Block& b) const {
+  bool joins_rows(const LayerBlock& b) const {
     const LayerAxis* a = layer_.axes;
     return row_slots_ == b.columns &&
            (b.rows == 1 || a[1].out_stride == b.columns * a[2].out_stride);
   }
 
   // Whether its outputs are whole vectors, of numbers as they are summed.
-  bool fills_vectors(const Block& b) const {
+  bool fills_vectors(const LayerBlock& b) const {
     return joins_rows(b) && b.rows * b.columns % lanes_ == 0 && layer_.parts == 1 &&
            !finish_.integers() && layer_.axes[2].out_stride == set_.scalar_bytes;
   }
 
-  void store(const Block& b, char* sums, ptrdiff_t pitch) const {
+  void store(const LayerBlock& b, char* sums, ptrdiff_t pitch) const {
     const LayerAxis* a = layer_.axes;
     const bool joined = joins_rows(b);
     const ptrdiff_t rows = joined ? 1 : b.rows;
@@ -365,9 +348,7 @@ class ChannelsJob {
   const ptrdiff_t lanes_;
   ptrdiff_t taps_;
   bool packed_ = false, gathered_ = false;  // whether data, and weights, are laid out anew
-  // Of an item: output channels, rows and columns of outputs; and how many of them there are.
-  ptrdiff_t outputs_ = 1, rows_ = 1, columns_ = 1;
-  ptrdiff_t output_blocks_ = 1, row_blocks_ = 1, column_blocks_ = 1;
+  LayerBlocks blocks_;
   ptrdiff_t channels_ = 1, chunk_ = 1;  // channels staged at once; steps summed in registers
   ptrdiff_t row_slots_ = 0, sums_pitch_ = 0;
   ptrdiff_t staged_bytes_ = 0, packed_bytes_ = 0, panel_pitch_ = 0;

@@ -33,14 +33,16 @@ class DepthwiseJob {
     const LayerAxis* a = layer_.axes;
     while (shapes_ < MAX_SHAPES && set_.image[shapes_].function) shapes_++;
     tile_columns_ = set_.image[0].vectors * lanes_;
-    column_blocks_ = ceil_div(a[2].out_extent, columns_of_item);
-    columns_ = ceil_div(a[2].out_extent, column_blocks_);
-    row_slots_ = round_up(columns_, tile_columns_);
-    rows_ = min(max(sums_bytes / (row_slots_ * scalar_), 1), a[1].out_extent);
-    while (rows_ > 1 && window_of(rows_)->channel_bytes() > window_bytes) rows_ = (rows_ + 1) / 2;
-    row_blocks_ = ceil_div(a[1].out_extent, rows_);
-    rows_ = ceil_div(a[1].out_extent, row_blocks_);
-    window_ = window_of(rows_);
+    blocks_.outputs = layer_.outputs;
+    blocks_.column_blocks = ceil_div(a[2].out_extent, columns_of_item);
+    blocks_.columns = ceil_div(a[2].out_extent, blocks_.column_blocks);
+    row_slots_ = round_up(blocks_.columns, tile_columns_);
+    blocks_.rows = min(max(sums_bytes / (row_slots_ * scalar_), 1), a[1].out_extent);
+    while (blocks_.rows > 1 && window_of(blocks_.rows)->channel_bytes() > window_bytes)
+      blocks_.rows = (blocks_.rows + 1) / 2;
+    blocks_.row_blocks = ceil_div(a[1].out_extent, blocks_.rows);
+    blocks_.rows = ceil_div(a[1].out_extent, blocks_.row_blocks);
+    window_ = window_of(blocks_.rows);
     add_groups();
   }
 
@@ -63,10 +65,8 @@ class DepthwiseJob {
         }
   }
 
-  ptrdiff_t items() const {
-    return layer_.batch * layer_.groups * layer_.axes[0].out_extent * row_blocks_ * column_blocks_;
-  }
-  ptrdiff_t scratch_bytes() const { return staged_bytes() + rows_ * row_slots_ * scalar_; }
+  ptrdiff_t items() const { return blocks_.count(layer_); }
+  ptrdiff_t scratch_bytes() const { return staged_bytes() + blocks_.rows * row_slots_ * scalar_; }
 
   void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
     std::vector<Group> groups(groups_);
@@ -81,7 +81,7 @@ class DepthwiseJob {
   };
 
   std::unique_ptr<Window> window_of(ptrdiff_t rows) const {
-    const ptrdiff_t outputs[] = {1, rows, columns_};
+    const ptrdiff_t outputs[] = {1, rows, blocks_.columns};
     const ptrdiff_t taps[] = {layer_.axes[0].taps, layer_.axes[1].taps, layer_.axes[2].taps};
     return std::make_unique<Window>(layer_, outputs, taps);
   }
@@ -115,36 +115,29 @@ class DepthwiseJob {
 
   void run_item(ptrdiff_t item, std::vector<Group>& groups, char* scratch) const {
     const LayerAxis* a = layer_.axes;
-    const auto take = [&](ptrdiff_t count) {
-      const ptrdiff_t index = item % count;
-      item /= count;
-      return index;
-    };
-    const ptrdiff_t column = take(column_blocks_) * columns_, row = take(row_blocks_) * rows_;
-    const ptrdiff_t depth = take(a[0].out_extent), group = take(layer_.groups), image = item;
-    const ptrdiff_t rows = min(rows_, a[1].out_extent - row);
-    const ptrdiff_t columns = min(columns_, a[2].out_extent - column);
-    const ptrdiff_t origin[] = {depth * a[0].stride + a[0].offset, row * a[1].stride + a[1].offset,
-                                column * a[2].stride + a[2].offset};
+    const LayerBlock b = blocks_.at(layer_, item);
+    const ptrdiff_t origin[] = {b.depth * a[0].stride + a[0].offset,
+                                b.row * a[1].stride + a[1].offset,
+                                b.column * a[2].stride + a[2].offset};
     char* const staged = scratch;
     char* const sums = scratch + staged_bytes();
-    window_->stage(layer_.x + image * layer_.x_batch + group * layer_.x_group, origin, staged);
-    char* out = layer_.out + image * layer_.out_batch + group * layer_.out_group +
-                depth * a[0].out_stride + row * a[1].out_stride + column * a[2].out_stride;
-    const bool joined = row_slots_ == columns && a[1].out_stride == columns * a[2].out_stride;
+    window_->stage(layer_.x + b.image * layer_.x_batch + b.group * layer_.x_group, origin, staged);
+    char* out = layer_.out + b.image * layer_.out_batch + b.group * layer_.out_group +
+                b.depth * a[0].out_stride + b.row * a[1].out_stride + b.column * a[2].out_stride;
+    const bool joined = row_slots_ == b.columns && a[1].out_stride == b.columns * a[2].out_stride;
     for (ptrdiff_t o = 0; o < layer_.outputs; o++, out += layer_.out_output) {
-      const char* weights = weights_.data() + (group * layer_.outputs + o) * kernel_bytes_;
+      const char* weights = weights_.data() + (b.group * layer_.outputs + o) * kernel_bytes_;
       for (Group& g : groups) {
         g.weights = weights;
         weights += g.rows * g.columns * scalar_;
       }
-      sum(groups, staged, rows, columns, sums);
-      if (finish_.integers()) Finish::to_integers(sums, rows * row_slots_);
+      sum(groups, staged, b.rows, b.columns, sums);
+      if (finish_.integers()) Finish::to_integers(sums, b.rows * row_slots_);
       if (joined)
-        finish_.store(sums, group, o, rows * columns, out, a[2].out_stride);
+        finish_.store(sums, b.group, o, b.rows * b.columns, out, a[2].out_stride);
       else
-        for (ptrdiff_t r = 0; r < rows; r++)
-          finish_.store(sums + r * row_slots_ * scalar_, group, o, columns,
+        for (ptrdiff_t r = 0; r < b.rows; r++)
+          finish_.store(sums + r * row_slots_ * scalar_, b.group, o, b.columns,
                         out + r * a[1].out_stride, a[2].out_stride);
     }
   }
@@ -170,7 +163,8 @@ class DepthwiseJob {
   const ptrdiff_t scalar_, lanes_;
   int shapes_ = 0;
   ptrdiff_t tile_columns_;
-  ptrdiff_t rows_, columns_, row_blocks_, column_blocks_, row_slots_;
+  LayerBlocks blocks_;
+  ptrdiff_t row_slots_;
   ptrdiff_t step_, kernel_bytes_;
   std::unique_ptr<Window> window_;
   std::vector<Taps> taps_;

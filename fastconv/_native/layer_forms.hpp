@@ -1,6 +1,7 @@
 // The ways of summing a layer, one file each, and what they share.
 #pragma once
 #include "layers.hpp"
+#include "sizes.hpp"
 
 namespace fastconv {
 
@@ -21,6 +22,42 @@ inline ptrdiff_t channel_offset(const Layer& layer, ptrdiff_t channel) {
 inline ptrdiff_t output_offset(const Layer& layer, ptrdiff_t output) {
   return output / layer.parts * layer.out_output + output % layer.parts * scalar_bytes_of(layer);
 }
+
+// The outputs of one item: which are the first ones, and how many there are.
+struct LayerBlock {
+  ptrdiff_t image, group, output, depth, row, column;
+  ptrdiff_t outputs, rows, columns;
+};
+
+// How a layer's outputs are cut into items: sizes of a block, and how many of them there are.
+struct LayerBlocks {
+  ptrdiff_t outputs = 1, rows = 1, columns = 1;
+  ptrdiff_t output_blocks = 1, row_blocks = 1, column_blocks = 1;
+
+  ptrdiff_t count(const Layer& layer) const {
+    return layer.batch * layer.groups * output_blocks * layer.axes[0].out_extent * row_blocks *
+           column_blocks;
+  }
+
+  LayerBlock at(const Layer& layer, ptrdiff_t item) const {
+    const auto take = [&](ptrdiff_t many) {
+      const ptrdiff_t index = item % many;
+      item /= many;
+      return index;
+    };
+    LayerBlock b;
+    b.column = take(column_blocks) * columns;
+    b.row = take(row_blocks) * rows;
+    b.depth = take(layer.axes[0].out_extent);
+    b.output = take(output_blocks) * outputs;
+    b.group = take(layer.groups);
+    b.image = item;
+    b.columns = min(columns, layer.axes[2].out_extent - b.column);
+    b.rows = min(rows, layer.axes[1].out_extent - b.row);
+    b.outputs = min(outputs, layer.outputs - b.output);
+    return b;
+  }
+};
 
 // The same layer with rows laid end to end where they are independent and lie so in memory: those
 // of a layer of one tap a row.

@@ -54,30 +54,28 @@ class WinogradJob {
         scalar_(products_.scalar_bytes),
         lanes_(products_.vector_bytes / scalar_) {
     const ptrdiff_t rows = tiles_.axes[1].out_extent, columns = tiles_.axes[2].out_extent;
-    column_blocks_ = ceil_div(columns, most_tiles);
-    columns_ = ceil_div(columns, column_blocks_);
-    row_blocks_ = ceil_div(rows, max(most_tiles / columns_, 1));
-    rows_ = ceil_div(rows, row_blocks_);
-    row_blocks_ = ceil_div(rows, rows_);
+    blocks_.column_blocks = ceil_div(columns, most_tiles);
+    blocks_.columns = ceil_div(columns, blocks_.column_blocks);
+    blocks_.row_blocks = ceil_div(rows, max(most_tiles / blocks_.columns, 1));
+    blocks_.rows = ceil_div(rows, blocks_.row_blocks);
+    blocks_.row_blocks = ceil_div(rows, blocks_.rows);
     channels_ = ceil_div(layer_.channels, ceil_div(layer_.channels, most_channels));
-    outputs_ = ceil_div(layer_.outputs, ceil_div(layer_.outputs, most_outputs));
-    output_blocks_ = ceil_div(layer_.outputs, outputs_);
-    const ptrdiff_t outputs[] = {1, rows_, columns_}, taps[] = {1, SIDE, SIDE};
+    blocks_.outputs = ceil_div(layer_.outputs, ceil_div(layer_.outputs, most_outputs));
+    blocks_.output_blocks = ceil_div(layer_.outputs, blocks_.outputs);
+    const ptrdiff_t outputs[] = {1, blocks_.rows, blocks_.columns}, taps[] = {1, SIDE, SIDE};
     window_.reset(new Window(tiles_, outputs, taps));
     for (ptrdiff_t k = 0; k < POINTS; k++) places_[k] = window_->place(0, k / SIDE, k % SIDE);
     // A vector may be written past the last tile.
-    line_pitch_ = spread_over_sets((round_up(rows_ * columns_, lanes_) + lanes_) * scalar_);
+    line_pitch_ =
+        spread_over_sets((round_up(blocks_.rows * blocks_.columns, lanes_) + lanes_) * scalar_);
     data_pitch_ = spread_over_sets(channels_ * line_pitch_);
-    sums_pitch_ = spread_over_sets(outputs_ * line_pitch_);
+    sums_pitch_ = spread_over_sets(blocks_.outputs * line_pitch_);
     for (ptrdiff_t c = 0; c < channels_; c++)
       steps_.push_back({c * layer_.w_channel, c * line_pitch_});
-    row_bytes_ = round_up(2 * (columns_ + 2 * lanes_) * scalar_, cache_line);
+    row_bytes_ = round_up(2 * (blocks_.columns + 2 * lanes_) * scalar_, cache_line);
   }
 
-  ptrdiff_t items() const {
-    return layer_.batch * layer_.groups * output_blocks_ * layer_.axes[0].out_extent * row_blocks_ *
-           column_blocks_;
-  }
+  ptrdiff_t items() const { return blocks_.count(tiles_); }
   ptrdiff_t scratch_bytes() const {
     return staged_bytes() + POINTS * (data_pitch_ + sums_pitch_) + 2 * row_bytes_;
   }
@@ -89,37 +87,13 @@ class WinogradJob {
   bool finite() const { return finite_.load(); }
 
  private:
-  struct Block {
-    ptrdiff_t image, group, output, depth, row, column;  // the first ones, in tiles
-    ptrdiff_t outputs, rows, columns;                    // how many
-  };
-
   // Vectors of the last row of tiles read past it.
   ptrdiff_t staged_bytes() const {
     return round_up(window_->channel_bytes() + products_.vector_bytes, cache_line);
   }
 
-  Block block(ptrdiff_t item) const {
-    Block b;
-    const auto take = [&](ptrdiff_t count) {
-      const ptrdiff_t index = item % count;
-      item /= count;
-      return index;
-    };
-    b.column = take(column_blocks_) * columns_;
-    b.row = take(row_blocks_) * rows_;
-    b.depth = take(layer_.axes[0].out_extent);
-    b.output = take(output_blocks_) * outputs_;
-    b.group = take(layer_.groups);
-    b.image = item;
-    b.columns = min(columns_, tiles_.axes[2].out_extent - b.column);
-    b.rows = min(rows_, tiles_.axes[1].out_extent - b.row);
-    b.outputs = min(outputs_, layer_.outputs - b.output);
-    return b;
-  }
-
   void run_item(ptrdiff_t item, char* scratch) const {
-    const Block b = block(item);
+    const LayerBlock b = blocks_.at(tiles_, item);  // in tiles
     char* const staged = scratch;
     char* const data = staged + staged_bytes();
     char* const sums = data + POINTS * data_pitch_;
@@ -134,7 +108,7 @@ class WinogradJob {
   }
 
   // data[point][channel][tile], tiles end to end.
-  void transform(const Block& b, ptrdiff_t channel, char* staged, char* data) const {
+  void transform(const LayerBlock& b, ptrdiff_t channel, char* staged, char* data) const {
     const LayerAxis* a = layer_.axes;
     const ptrdiff_t origin[] = {b.depth * a[0].stride + a[0].offset, 2 * b.row + a[1].offset,
                                 2 * b.column + a[2].offset};
@@ -147,8 +121,8 @@ class WinogradJob {
   }
 
   // sums[output channel][tile] of one point.
-  void sum(const Block& b, ptrdiff_t channel, ptrdiff_t count, ptrdiff_t point, const char* data,
-           char* sums) const {
+  void sum(const LayerBlock& b, ptrdiff_t channel, ptrdiff_t count, ptrdiff_t point,
+           const char* data, char* sums) const {
     const char* w = layer_.w + b.group * layer_.w_group + b.output * layer_.w_output +
                     channel * layer_.w_channel + point / SIDE * layer_.axes[1].w_stride +
                     point % SIDE * layer_.axes[2].w_stride;
@@ -174,7 +148,7 @@ class WinogradJob {
     }
   }
 
-  void store(const Block& b, const char* sums, char* rows) const {
+  void store(const LayerBlock& b, const char* sums, char* rows) const {
     const LayerAxis* a = layer_.axes;
     const ptrdiff_t columns = min(2 * b.columns, a[2].out_extent - 2 * b.column);
     bool finite = true;
@@ -199,9 +173,8 @@ class WinogradJob {
   const ProductSet& products_;
   const Finish finish_;
   const ptrdiff_t scalar_, lanes_;
-  // Of an item, in tiles; and how many of them there are.
-  ptrdiff_t rows_, columns_, row_blocks_, column_blocks_;
-  ptrdiff_t channels_, outputs_, output_blocks_;
+  LayerBlocks blocks_;  // in tiles
+  ptrdiff_t channels_;
   ptrdiff_t line_pitch_, data_pitch_, sums_pitch_, row_bytes_, places_[POINTS];
   std::unique_ptr<Window> window_;
   std::vector<ProductStep> steps_;
