@@ -16,6 +16,9 @@ NATIVE = Path("fastconv/_native")
 HEADERS = sorted(str(path) for path in NATIVE.glob("*.hpp"))
 KERNELS = NATIVE / "level.cpp"
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g"]
+# Of the kernels: unrolled tiles would take minutes to compile with every check, or with accumulators
+# that no optimiser has put into registers before.
+KERNEL_SANITIZERS = ["-fno-sanitize=undefined", "-O2", "-g0"]
 
 # The flags of each ISA level, and its name in FASTCONV_MAX_ISA. Only level.cpp sees them.
 X86_LEVELS = {
@@ -42,14 +45,16 @@ class BuildExt(build_ext):
         # std=c++17 would switch contraction off; a * b + c is to be one FMA where there is one.
         flags += ["-ffp-contract=fast", *BASE_ARCHITECTURE.get(machine, [])]
         link = ["-pthread"]
+        kernel_flags = []
         if os.environ.get("FASTCONV_SANITIZE") == "1":
             # Checked code is large: at -O3 the unrolled tiles would take minutes to compile.
             flags += ["-O1", *SANITIZERS]
+            kernel_flags = KERNEL_SANITIZERS
             link += SANITIZERS
         for extension in self.extensions:
             extension.extra_compile_args = flags
             extension.extra_link_args = link
-            extension.extra_objects = self.compile_levels(flags, machine)
+            extension.extra_objects = self.compile_levels(flags + kernel_flags, machine)
         super().build_extensions()
 
     def compile_levels(self, flags, machine):
