@@ -88,6 +88,9 @@ _PRODUCT_RATES["neon"] = _PRODUCT_RATES["baseline"]
 # each kernel, in float32.
 WINOGRAD_TILE_SECONDS = 3.5e-9
 WINOGRAD_KERNEL_SECONDS = 7e-9
+# Seconds to stage and store one plane of a layer whose groups have one channel each.
+PLANE_SECONDS = 0.25e-6
+
 # Layers as matrix products: real multiply-adds per second and core of NumPy's matmul with OpenBLAS,
 # by the bytes of a real number; rows of the left matrix that stand idle beside those there are (6
 # rows run at half the rate); bytes per second of panels filled by slices, and seconds that each
@@ -183,5 +186,5 @@ def threads_for(serial_seconds: float, threads: int) -> int:
 
 def parallel(serial_seconds: float, threads: int) -> float:
     """Seconds on several threads of work that takes this long on one."""
-    used = threads_for(serial_seconds, threads)
+    used = threads_for(serial_seconds, min(threads, CORES))
     return serial_seconds / (1 + THREAD_EFFICIENCY * (used - 1))

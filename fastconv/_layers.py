@@ -13,7 +13,7 @@ import functools
 import math
 import operator
 import sys
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -63,7 +63,9 @@ def _integer(value: Any, name: str, least: int) -> int:
 
 
 def _is_sequence(value: Any) -> bool:
-    return isinstance(value, Collection) and not (isinstance(value, np.ndarray) and not value.ndim)
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1
+    return isinstance(value, Sequence) and not isinstance(value, (str, bytes))
 
 
 def numbers(value: Any, name: str, rank: int, least: int) -> Numbers:
@@ -351,6 +353,17 @@ class _Window:
     outputs: Shape
 
 
+# Positions are products of these with extents: all stay within the native code's integers.
+_MOST = 1 << 31
+
+
+def _check_reach(stride: Shape, dilation: Shape, padding: Padding) -> None:
+    amounts = 0 if isinstance(padding, str) else padding
+    for name, value in (("stride", stride), ("dilation", dilation), ("padding", amounts)):
+        if np.max(value) >= _MOST:
+            raise ValueError(f"{name} must be below 2**31, not {value}")
+
+
 def _reach(taps: int, dilation: int) -> int:
     """How far the last tap stands from the first."""
     return dilation * (taps - 1)
@@ -383,6 +396,7 @@ def _window(
 ) -> _Window:
     rank = len(space)
     stride, dilation = each(stride, rank), each(dilation, rank)
+    _check_reach(stride, dilation, padding)
     if padding == "same":
         _unit_stride(stride)
     pairs: Iterable[tuple[int, int]]
@@ -539,6 +553,7 @@ def _transposed_window(
     """Return the window of the forward layer; its outputs are those of the transposed one."""
     rank = len(space)
     stride, dilation, extra = (each(v, rank) for v in (stride, dilation, output_padding))
+    _check_reach(stride, dilation, padding)
     if output_size is not None and any(extra):
         raise ValueError(f"output_size={output_size} leaves no choice of output_padding={extra}")
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
@@ -768,7 +783,9 @@ def _check_activation(activation: Any, dtype: np.dtype[Any]) -> Activation:
     if kind and dtype.kind == "c":
         raise TypeError(f"activation={activation!r} takes real numbers, not {dtype}")
     if kind > Activation.RELU and dtype.kind == "i":
-        raise ValueError(f"activation of an integer layer must be None or 'relu', not {kind!r}")
+        raise ValueError(
+            f"activation of an integer layer must be None or 'relu', not {activation!r}"
+        )
     return kind
 
 
@@ -778,11 +795,15 @@ def _is_plain_zero(value: Any) -> bool:
 
 def _zero_points(value: Any, dtype: np.dtype[Any], channels: int, name: str) -> np.ndarray:
     """Check the numbers that stand for zero, in the range of the integers that they belong to."""
-    points = np.asarray(value)
+    try:
+        points = np.asarray(value)
+    except ValueError:
+        raise ValueError(f"{name} must be one integer or a row of them, not {value!r}") from None
     if points.dtype.kind not in "iu":
         raise TypeError(f"{name} must be integer, not {value!r}")
     if points.shape not in ((), (1,), (channels,)):
-        raise ValueError(f"{name} must be one integer or {channels}, not of shape {points.shape}")
+        several = f" or {channels}" if channels > 1 else ""
+        raise ValueError(f"{name} must be one integer{several}, not of shape {points.shape}")
     info = np.iinfo(dtype)
     if points.min() < info.min or points.max() > info.max:
         raise ValueError(f"{name} must be in the range of {dtype}, not {value!r}")

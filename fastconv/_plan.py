@@ -280,9 +280,23 @@ def check_out(out: Any, call: Lowered, arrays: tuple[Any, ...] | None = None) ->
         raise ValueError(f"out has dtype {out.dtype}; the result has dtype {call.dtype}")
     if not out.flags.writeable:
         raise ValueError("out is read-only")
+    if _overlaps_itself(out):
+        raise ValueError(f"out holds some elements more than once: its strides are {out.strides}")
     for number, array in enumerate(call.arrays if arrays is None else arrays, 1):
         if isinstance(array, np.ndarray) and _overlap(out, array):
             raise ValueError(f"out overlaps input {number}; it must not share its memory")
+
+
+def _overlaps_itself(a: np.ndarray) -> bool:
+    """Whether elements may share memory: an axis steps into what smaller steps reach."""
+    if a.flags.c_contiguous or a.size == 0:
+        return False
+    reach = a.itemsize
+    for step, n in sorted((abs(s), n) for s, n in zip(a.strides, a.shape, strict=True) if n > 1):
+        if step < reach:
+            return True
+        reach += step * (n - 1)
+    return False
 
 
 def _overlap(a: np.ndarray, b: np.ndarray) -> bool:

@@ -26,7 +26,7 @@ from fastconv._methods import METHODS, MOST_TERMS, _lines, count_terms
 from fastconv._problem import Boundary, Lines, Problem, Reason
 
 DTYPES = tuple("?bBhHiIqQfdgFDG")
-LAYERS = ("channels", "gemm")  # methods that take nothing but layers: test_nn_fuzz.py
+LAYERS = ("channels", "gemm", "winograd")  # methods that take nothing but layers: test_nn_fuzz.py
 NAMES = tuple(m.NAME for m in METHODS if m.NAME not in LAYERS)
 CHUNKS, CHUNK = 8, 150
 LONGEST = (None, 70, 14, 7, 4)

@@ -17,7 +17,7 @@ from fastconv._problem import Reason
 IMAGE = Spec((1500, 2000), "float32")
 BYTES = Spec((1500, 2000), "uint8")
 METHODS = {"direct", "separable", "tilefft", "fft", "reference"}
-LAYERS = {"channels", "gemm"}  # methods that take nothing but layers
+LAYERS = {"channels", "gemm", "winograd"}  # methods that take nothing but layers
 MODES = ("reflect", "constant", "nearest", "mirror", "wrap")
 KERNEL = np.array([[1, 2, 0.5, 3], [4, -1, 2, 1], [0, 1, 1, -2]])
 

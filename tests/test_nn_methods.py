@@ -157,3 +157,63 @@ def test_the_workspace_of_vgg16_is_bounded(channels, outputs, side):
     ):
         for candidate in told.candidates:
             assert candidate.predicted is None or candidate.workspace <= limit, candidate
+
+
+@pytest.mark.parametrize("dtype", ["f", "D"])
+def test_taps_that_are_none_meet_no_zeros_beyond_the_edge(rng, dtype):
+    """Against the definition, for the passes that take the gradient as their kernel, too."""
+    for bad in (np.nan, np.inf, -np.inf):
+        x, w, g = (
+            rng.standard_normal(shape).astype(dtype)
+            for shape in ((2, 3, 9, 8), (4, 3, 3, 3), (2, 4, 9, 8))
+        )
+        w[1, 2, 0, 2] = g[1, 2, 0, 3] = g[0, 1, 8, 7] = bad
+        for call in (
+            lambda m, x=x, w=w: nn.conv2d(x, w, np.ones(4, dtype), padding=1, method=m),
+            lambda m, x=x, w=w, g=g: nn.conv2d_grad_input(g, w, x.shape, padding=1, method=m),
+            lambda m, x=x, w=w, g=g: nn.conv2d_grad_weight(g, x, w.shape, padding=1, method=m),
+        ):
+            with np.errstate(invalid="ignore"):
+                expected, result = call("reference"), call("channels")
+            np.testing.assert_array_equal(np.isfinite(result), np.isfinite(expected))
+            finite = np.isfinite(expected)
+            tolerance = 1e-4 if dtype == "f" else 1e-12
+            np.testing.assert_allclose(result[finite], expected[finite], tolerance, tolerance)
+
+
+def test_weights_are_converted_in_pieces(rng):
+    """Bytes and complex numbers whose real form would be larger than all that a call may take."""
+    w = rng.integers(-128, 128, (384, 512, 11, 11)).astype(np.int8)
+    x = rng.integers(0, 256, (1, 512, 12, 12)).astype(np.uint8)
+    b = rng.integers(-5, 5, 384).astype(np.int32)
+    numbers = {"x_zero_point": 3, "w_zero_point": np.arange(384) % 7}
+    y = nn.conv2d(x, w, b, **numbers, method="channels")
+    for o in (0, 130, 383):
+        for at in ((0, 0), (1, 1)):
+            window = x[0, :, at[0] : at[0] + 11, at[1] : at[1] + 11].astype(int) - 3
+            assert y[0, o, *at] == (window * (w[o].astype(int) - o % 7)).sum() + b[o]
+
+
+def test_a_workspace_that_is_counted_is_not_taken_to_tell_it():
+    """Explaining from Specs takes no memory to speak of, and hardly any time."""
+    x, w = fastconv.Spec((1, 2, 700, 700), "f"), fastconv.Spec((64, 2, 351, 351), "f")
+    for method in ("channels", "auto"):
+        told = fastconv.explain(nn.conv2d, x, w, method=method)
+        chosen = next(c for c in told.candidates if c.name == told.chosen)
+        assert chosen.workspace <= told.problem.workspace_limit
+    line = fastconv.Spec((1, 1, 500_000), "f"), fastconv.Spec((1, 1, 300_000), "f")
+    assert fastconv.explain(nn.conv1d, *line, stride=2).chosen
+
+
+def test_numbers_past_the_native_integers_are_refused():
+    x, w = np.ones((1, 1, 3), "f"), np.ones((1, 1, 3), "f")
+    for name in ("stride", "dilation", "padding"):
+        with pytest.raises(ValueError, match=rf"{name} must be below 2\*\*31"):
+            nn.conv1d(x, w, **{"padding": 1, name: 2**62})
+
+
+def test_an_out_that_overlaps_itself_is_refused():
+    x, w = np.ones((8, 3, 6, 6), "f"), np.ones((4, 3, 3, 3), "f")
+    out = np.lib.stride_tricks.as_strided(np.zeros(4096, "f"), (8, 4, 4, 4), (0, 64, 16, 4))
+    with pytest.raises(ValueError, match="more than once"):
+        nn.conv2d(x, w, out=out)

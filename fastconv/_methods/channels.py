@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import _reference_layers
 from fastconv._methods._nonfinite import all_finite
 from fastconv._methods._phases import Phase, meets_zeros, phases
 from fastconv._native import _core
@@ -31,8 +30,7 @@ def reject(problem: Problem) -> Reason | None:
         return Reason.EMPTY
     if problem.dtype not in (np.float32, np.float64, np.complex64, np.complex128, np.int32):
         return Reason.DTYPE
-    scratch = max(map(_scratch, _parts_of(problem)), default=0)
-    return Reason.WORKSPACE if scratch > problem.workspace_limit else None
+    return Reason.WORKSPACE if _workspace(problem) > problem.workspace_limit else None
 
 
 def estimate(problem: Problem, threads: int) -> Estimate:
@@ -42,8 +40,7 @@ def estimate(problem: Problem, threads: int) -> Estimate:
     call = len(parts) * _cost.CALL_SECONDS
     seconds = _cost.parallel(max(arithmetic, memory), threads) + call
     bound = "arithmetic" if arithmetic > memory else "memory"
-    workspace = max(map(_scratch, parts), default=0)
-    return Estimate(seconds, "call" if call > seconds / 2 else bound, workspace)
+    return Estimate(seconds, "call" if call > seconds / 2 else bound, _workspace(problem))
 
 
 def build(problem: Problem) -> Runner:
@@ -56,6 +53,7 @@ def build(problem: Problem) -> Runner:
         ),
         max(sum(map(_arithmetic, _parts_of(problem))), _memory(problem)),
         problem.dtype.kind != "i" and meets_zeros(problem),
+        _converted_outputs(problem),
     )
 
 
@@ -110,7 +108,28 @@ def _arithmetic(problem: Problem) -> float:
         return seconds / _lanes_filled(math.prod(problem.out[4:]), dtype)
     if form == _core.FORM_GRADIENTS:
         return seconds / _lanes_filled(problem.w[1] * _parts(problem), dtype)
-    return problem.macs / _cost.direct_rate(dtype)
+    planes = math.prod(problem.out[:2]) * problem.out[3]
+    return problem.macs / _cost.direct_rate(dtype) + planes * _cost.PLANE_SECONDS
+
+
+def _converted_outputs(problem: Problem) -> int:
+    """Output channels whose weights are brought into another form at once; all for floats."""
+    if problem.dtype.kind == "f":
+        return problem.w[1]
+    # A complex number is four real ones, a byte is one.
+    bytes_per_output = math.prod(problem.w) // problem.w[1] * _scalar(problem).itemsize
+    bytes_per_output *= _parts(problem) ** 2
+    return max(min(problem.w[1], problem.workspace_limit // 2 // bytes_per_output), 1)
+
+
+def _workspace(problem: Problem) -> int:
+    """Bytes of scratch, and of weights in another form."""
+    parts = {replace(p, offset=(0,) * 6) for p in _parts_of(problem)}
+    scratch = max(map(_scratch, parts), default=0)
+    if problem.dtype.kind == "f":
+        return scratch
+    numbers = math.prod(problem.w) // problem.w[1] * _converted_outputs(problem)
+    return scratch + numbers * _scalar(problem).itemsize * _parts(problem) ** 2
 
 
 def _scratch(problem: Problem) -> int:
@@ -124,6 +143,7 @@ def _scratch(problem: Problem) -> int:
         problem.stride,
         problem.dilation,
         _scalar(problem),
+        problem.dtype.kind == "i",
         _form(problem),
         _cost.CORES,
     )
@@ -132,16 +152,23 @@ def _scratch(problem: Problem) -> int:
 @dataclass(frozen=True, slots=True, eq=False)
 class Kernel:
     """
-    Weights of every phase, as the native code takes them.
+    Weights as the native code takes them.
 
-    They are none where the zeros beyond the data's edges would meet a NaN or Inf among them.
+    Attributes
+    ----------
+    weights : Weights
+        As they were given.
+    real : ndarray, optional
+        The taps in the form of real numbers; None where they are brought into it piece by piece.
+    whole, met : ndarray, optional
+        Where the zeros beyond the data's edges would meet a NaN or Inf: all taps (`real` has zeros
+        for those that are not finite), and 1 for each tap that is not finite.
     """
 
     weights: Weights
-    taps: tuple[np.ndarray, ...]
-    bias: np.ndarray | None
-    activation: Activation
-    x_zero: int
+    real: np.ndarray | None
+    whole: np.ndarray | None = None
+    met: np.ndarray | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +179,7 @@ class Runner:
     phases: tuple[tuple[Phase, int], ...]  # each with the form that sums it
     seconds: float  # on one core
     meets_zeros: bool
+    converted_outputs: int
 
     def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
         """Takes the problem's dtype, and int8 and uint8 for integers."""
@@ -159,48 +187,111 @@ class Runner:
 
     def prepare(self, w: Weights) -> Kernel:
         """Bring the weights into the form of real numbers; those that are stay where they are."""
-        taps = w.taps
-        if self.meets_zeros and not all_finite(taps):
-            return Kernel(w, (), None, w.activation, w.x_zero)
-        if self.problem.dtype.kind == "i":
-            taps = taps.astype(np.float32)
-            if w.w_zero is not None:
-                taps -= w.w_zero.reshape(*taps.shape[:2], 1, 1, 1, 1)
-        bias = None if w.bias is None else np.ascontiguousarray(w.bias)
-        if self.problem.dtype.kind == "c":
-            taps = _as_real(taps)
-            bias = None if bias is None else bias.view(bias.real.dtype)
-        pieces = tuple(taps[phase.taps] for phase, _ in self.phases)
-        return Kernel(w, pieces, bias, w.activation, w.x_zero)
+        if self.meets_zeros and not all_finite(w.taps):
+            finite = np.isfinite(w.taps)
+            return Kernel(
+                w,
+                _as_real(np.where(finite, w.taps, w.taps.dtype.type(0))),
+                _as_real(w.taps),
+                _as_real((~finite).astype(w.taps.dtype)),
+            )
+        if self.converted_outputs < self.problem.w[1]:
+            return Kernel(w, None)
+        return Kernel(w, _converted(w, slice(None)))
 
     def __call__(self, x: np.ndarray, kernel: Kernel, out: np.ndarray, threads: int) -> None:
         """Fill `out`."""
-        if not kernel.taps:
-            _reference_layers.solve(self.problem, x, kernel.weights, out)
-            return
         threads = _cost.threads_for(self.seconds, threads)
-        for (phase, form), taps in zip(self.phases, kernel.taps, strict=True):
+        if kernel.met is not None:
+            self._mend(x, kernel, out, threads)
+        elif kernel.real is not None:
+            self._solve(x, kernel.real, kernel.weights, slice(None), out, threads)
+        else:
+            for first in range(0, self.problem.w[1], self.converted_outputs):
+                outputs = slice(first, first + self.converted_outputs)
+                taps = _converted(kernel.weights, outputs)
+                self._solve(x, taps, kernel.weights, outputs, out[:, :, outputs], threads)
+
+    def _solve(
+        self,
+        x: np.ndarray,
+        taps: np.ndarray,
+        weights: Weights,
+        outputs: slice,
+        out: np.ndarray,
+        threads: int,
+    ) -> None:
+        """Fill the outputs of some output channels by taps in the form of real numbers."""
+        bias = _bias(weights, outputs)
+        for phase, form in self.phases:
             problem = phase.problem
             if problem is None:
-                _fill(out[phase.out], kernel, taps, threads)
+                _fill(out[phase.out], taps, bias, weights.activation, threads)
                 continue
             _core.solve_layer(
                 x,
-                taps,
+                taps[phase.taps],
                 out[phase.out],
                 problem.offset[3:],
                 problem.stride,
                 problem.dilation,
-                kernel.bias,
-                kernel.activation,
-                kernel.x_zero,
+                bias,
+                weights.activation,
+                weights.x_zero,
                 form,
                 threads,
             )
 
+    def _mend(self, x: np.ndarray, kernel: Kernel, out: np.ndarray, threads: int) -> None:
+        """
+        Fill `out` where zeros would meet taps that are not finite, image by image.
+
+        Outputs whose windows hold such a tap's datum are what all taps give; others are what those
+        that are finite give. Where several infinite taps meet at an edge, NaN may stand for Inf.
+        """
+        assert kernel.real is not None
+        assert kernel.whole is not None
+        assert kernel.met is not None
+        everything = slice(None)
+        counts = Weights(kernel.weights.taps)
+        ones = np.broadcast_to(np.ones((), x.dtype), (1, *x.shape[1:]))
+        met = np.empty((1, *out.shape[1:]), out.dtype)
+        self._solve(ones, kernel.met, counts, everything, met, threads)
+        whole = np.empty_like(met)
+        for n in range(len(x)):
+            image, result = x[n : n + 1], out[n : n + 1]
+            self._solve(image, kernel.real, kernel.weights, everything, result, threads)
+            self._solve(image, kernel.whole, kernel.weights, everything, whole, threads)
+            np.copyto(result, whole, where=met.real > 0.5)
+
+
+def _converted(weights: Weights, outputs: slice) -> np.ndarray:
+    """Return taps of some output channels in the form of real numbers."""
+    taps = weights.taps[:, outputs]
+    if taps.dtype.kind in "iu":
+        taps = taps.astype(np.float32)
+        if weights.w_zero is not None:
+            zero = weights.w_zero.reshape(weights.taps.shape[:2])[:, outputs]
+            taps -= zero.reshape(*zero.shape, 1, 1, 1, 1)
+    return _as_real(taps)
+
+
+def _bias(weights: Weights, outputs: slice) -> np.ndarray | None:
+    """Return the bias of some output channels as real numbers, end to end."""
+    if weights.bias is None:
+        return None
+    bias = np.ascontiguousarray(weights.bias.reshape(weights.taps.shape[:2])[:, outputs]).ravel()
+    return bias.view(bias.real.dtype) if bias.dtype.kind == "c" else bias
+
 
 def _as_real(taps: np.ndarray) -> np.ndarray:
-    """Return complex taps as products of parts: [[re, -im], [im, re]] for each pair of channels."""
+    """
+    Return taps as real numbers.
+
+    Complex ones become products of parts, [[re, -im], [im, re]] for each pair of channels.
+    """
+    if taps.dtype.kind != "c":
+        return taps
     g, o, c, *extents = taps.shape
     real = np.empty((g, o, 2, c, 2, *extents), taps.real.dtype)
     real[:, :, 0, :, 0] = real[:, :, 1, :, 1] = taps.real
@@ -209,10 +300,17 @@ def _as_real(taps: np.ndarray) -> np.ndarray:
     return real.reshape(g, 2 * o, 2 * c, *extents)
 
 
-def _fill(out: np.ndarray, kernel: Kernel, taps: np.ndarray, threads: int) -> None:
+def _fill(
+    out: np.ndarray,
+    taps: np.ndarray,
+    bias: np.ndarray | None,
+    activation: Activation,
+    threads: int,
+) -> None:
     """Write what outputs are that no tap reaches: the sums of nothing, with bias and activation."""
     x = np.broadcast_to(np.zeros((), out.dtype), (*out.shape[:2], 1, *out.shape[3:]))
     parts = 2 if out.dtype.kind == "c" else 1
     nothing = np.zeros((*taps.shape[:2], parts, 1, 1, 1), taps.dtype)
     at = (0, 0, 0), (1, 1, 1), (1, 1, 1)
-    _core.solve_layer(x, nothing, out, *at, kernel.bias, kernel.activation, 0, 0, threads)
+    form = _core.FORM_CHANNELS
+    _core.solve_layer(x, nothing, out, *at, bias, activation, 0, form, threads)

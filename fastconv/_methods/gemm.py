@@ -59,8 +59,9 @@ def estimate(problem: Problem, threads: int) -> Estimate:
         panels = math.prod(-(-n // size) for n, size in zip(_extents(part), cut, strict=True))
         calls += _cost.GEMM_CALL_SECONDS + panels * _copies(cut) * _cost.GEMM_COPY_SECONDS
         workspace = max(workspace, _workspace(part, cut))
-    seconds = arithmetic + copies + calls + _cost.GEMM_SPIN_SECONDS
-    bound = max((arithmetic, "arithmetic"), (copies, "memory"), (calls, "call"))[1]
+    memory = problem.traffic / _cost.MEMORY_RATE
+    seconds = max(arithmetic + copies, memory) + calls + _cost.GEMM_SPIN_SECONDS
+    bound = max((arithmetic, "arithmetic"), (max(copies, memory), "memory"), (calls, "call"))[1]
     return Estimate(seconds, bound, workspace)
 
 

@@ -90,6 +90,7 @@ def _workspace(problem: Problem) -> int:
         problem.stride,
         problem.dilation,
         problem.dtype,
+        False,
         _core.FORM_WINOGRAD,
         _cost.CORES,
     )

@@ -143,6 +143,7 @@ def layer_scratch(
     stride: Sequence[int],
     dilation: Sequence[int],
     dtype: np.dtype[Any],
+    exact: bool,
     form: int,
     threads: int,
 ) -> int: ...

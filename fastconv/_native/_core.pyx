@@ -1498,7 +1498,8 @@ def winograd_weights(cnp.ndarray w, int threads=1):
     return points.transpose((0, 5, 4, 1, 2, 3) if along_outputs else (0, 4, 5, 1, 2, 3))
 
 
-def layer_scratch(x, w, out, offset, stride, dilation, cnp.dtype dtype, int form, int threads):
+def layer_scratch(x, w, out, offset, stride, dilation, cnp.dtype dtype, bint exact, int form,
+                  int threads):
     """
     Return the bytes of scratch that `solve_layer` takes for contiguous arrays of these shapes.
 
@@ -1510,6 +1511,8 @@ def layer_scratch(x, w, out, offset, stride, dilation, cnp.dtype dtype, int form
         As `solve_layer`'s.
     dtype : dtype
         float32 or float64: of the computation.
+    exact : bool
+        Whether the results are int32.
 
     Raises
     ------
@@ -1523,6 +1526,8 @@ def layer_scratch(x, w, out, offset, stride, dilation, cnp.dtype dtype, int form
     x_stride = out_stride = dtype.itemsize
     job.type = FLOAT32 if dtype.itemsize == 4 else FLOAT64
     job.x_type = job.out_type = STORED_FLOAT32 if dtype.itemsize == 4 else STORED_FLOAT64
+    if exact:
+        job.out_type = STORED_INT32
     job.parts = 1
     job.batch, job.groups, job.channels, job.outputs = x[0], x[1], w[2], w[1]
     job.x_batch = job.x_group = job.x_channel = 0

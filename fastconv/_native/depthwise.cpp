@@ -46,11 +46,16 @@ class DepthwiseJob {
     add_groups();
   }
 
+  ptrdiff_t shared_bytes() const {
+    const LayerAxis* a = layer_.axes;
+    return layer_.groups * layer_.outputs * a[0].taps * a[1].taps * a[2].taps * scalar_;
+  }
+
   // weights[group of channels][output][group of taps][column][row]
   void pack_weights() {
     const LayerAxis* a = layer_.axes;
     kernel_bytes_ = a[0].taps * a[1].taps * a[2].taps * scalar_;
-    weights_.resize(size_t(layer_.groups * layer_.outputs * kernel_bytes_));
+    weights_.resize(size_t(shared_bytes()));
     char* to = weights_.data();
     for (ptrdiff_t g = 0; g < layer_.groups; g++)
       for (ptrdiff_t o = 0; o < layer_.outputs; o++)
@@ -66,10 +71,15 @@ class DepthwiseJob {
   }
 
   ptrdiff_t items() const { return blocks_.count(layer_); }
-  ptrdiff_t scratch_bytes() const { return staged_bytes() + blocks_.rows * row_slots_ * scalar_; }
+  ptrdiff_t scratch_bytes() const {
+    return group_bytes() + staged_bytes() + blocks_.rows * row_slots_ * scalar_;
+  }
 
   void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
-    std::vector<Group> groups(groups_);
+    // The groups of this thread, whose weights change from kernel to kernel.
+    Group* const groups = reinterpret_cast<Group*>(scratch);
+    memcpy(groups, groups_.data(), groups_.size() * sizeof(Group));
+    scratch += group_bytes();
     for (ptrdiff_t item = first; item < last; item++) run_item(item, groups, scratch);
   }
 
@@ -84,6 +94,10 @@ class DepthwiseJob {
     const ptrdiff_t outputs[] = {1, rows, blocks_.columns};
     const ptrdiff_t taps[] = {layer_.axes[0].taps, layer_.axes[1].taps, layer_.axes[2].taps};
     return std::make_unique<Window>(layer_, outputs, taps);
+  }
+
+  ptrdiff_t group_bytes() const {
+    return round_up(ptrdiff_t(groups_.size() * sizeof(Group)), cache_line);
   }
 
   // Vectors of the last row read past it.
@@ -113,7 +127,7 @@ class DepthwiseJob {
         }
   }
 
-  void run_item(ptrdiff_t item, std::vector<Group>& groups, char* scratch) const {
+  void run_item(ptrdiff_t item, Group* groups, char* scratch) const {
     const LayerAxis* a = layer_.axes;
     const LayerBlock b = blocks_.at(layer_, item);
     const ptrdiff_t origin[] = {b.depth * a[0].stride + a[0].offset,
@@ -127,7 +141,8 @@ class DepthwiseJob {
     const bool joined = row_slots_ == b.columns && a[1].out_stride == b.columns * a[2].out_stride;
     for (ptrdiff_t o = 0; o < layer_.outputs; o++, out += layer_.out_output) {
       const char* weights = weights_.data() + (b.group * layer_.outputs + o) * kernel_bytes_;
-      for (Group& g : groups) {
+      for (size_t i = 0; i < groups_.size(); i++) {
+        Group& g = groups[i];
         g.weights = weights;
         weights += g.rows * g.columns * scalar_;
       }
@@ -142,7 +157,7 @@ class DepthwiseJob {
     }
   }
 
-  void sum(const std::vector<Group>& groups, const char* staged, ptrdiff_t rows, ptrdiff_t columns,
+  void sum(const Group* groups, const char* staged, ptrdiff_t rows, ptrdiff_t columns,
            char* sums) const {
     const ptrdiff_t pitch = row_slots_ * scalar_;
     ptrdiff_t row = 0;
@@ -151,7 +166,7 @@ class DepthwiseJob {
       const ptrdiff_t width = shape.vectors * set_.vector_bytes;
       for (; rows - row >= shape.rows; row += shape.rows)
         for (ptrdiff_t at = 0; at < columns * scalar_; at += width)
-          shape.function(groups.data(), ptrdiff_t(groups.size()), IN_SCRATCH,
+          shape.function(groups, ptrdiff_t(groups_.size()), IN_SCRATCH,
                          staged + row * window_->row_pitch() + at, window_->row_pitch(), step_,
                          sums + row * pitch + at, pitch);
     }
@@ -176,7 +191,7 @@ class DepthwiseJob {
 
 Status sum_depthwise(const Layer& layer, int threads, ptrdiff_t* scratch) {
   DepthwiseJob job(layer);
-  if (scratch) return tell_scratch(job, threads, scratch);
+  if (scratch) return tell_scratch(job, threads, scratch, job.shared_bytes());
   job.pack_weights();
   return run_items(job, threads);
 }

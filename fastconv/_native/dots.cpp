@@ -23,6 +23,7 @@ constexpr ptrdiff_t most_columns = 1024;
 constexpr ptrdiff_t tap_bytes = 8 << 10;
 // As those of gradients.cpp.
 constexpr ptrdiff_t items_wanted = 16, blocks_of_part = 2;
+constexpr ptrdiff_t most_part_bytes = 8 << 20;
 
 // The layer whose taps are this one's outputs: the window sees it so.
 Layer swapped(const Layer& layer) {
@@ -58,8 +59,12 @@ class DotsJob {
     blocks_ = layer_.channels * a[0].taps * ceil_div(a[1].taps, tap_rows_) *
               ceil_div(a[2].taps, tap_columns_);
     parts_ = max(min(items_wanted / pieces(), blocks_ / blocks_of_part), 1);
-    sums_.resize(size_t(items() * points_ * scalar_));
+    parts_ = max(min(parts_, most_part_bytes / (pieces() * points_ * scalar_)), 1);
   }
+
+  // Of the sums of all items.
+  ptrdiff_t shared_bytes() const { return items() * points_ * scalar_; }
+  void take_shared() { sums_.resize(size_t(shared_bytes())); }
 
   ptrdiff_t items() const { return pieces() * parts_; }
   ptrdiff_t scratch_bytes() const {
@@ -198,7 +203,8 @@ class DotsJob {
 
 Status sum_dots(const Layer& layer, int threads, ptrdiff_t* scratch) {
   DotsJob job(layer);
-  if (scratch) return tell_scratch(job, threads, scratch);
+  if (scratch) return tell_scratch(job, threads, scratch, job.shared_bytes());
+  job.take_shared();
   const Status status = run_items(job, threads);
   if (status == Status::ok) job.join_parts();
   return status;

@@ -29,6 +29,7 @@ constexpr ptrdiff_t window_bytes = 128 << 10;
 constexpr ptrdiff_t most_outputs = 64;
 // Items, parts counted, that even out slow cores; and the blocks of taps that repay a part's sums.
 constexpr ptrdiff_t items_wanted = 16, blocks_of_part = 2;
+constexpr ptrdiff_t most_part_bytes = 8 << 20;
 
 class GradientsJob {
  public:
@@ -69,13 +70,17 @@ class GradientsJob {
     blocks_ = layer_.channels * a[0].taps * ceil_div(a[1].taps, tap_rows_) *
               ceil_div(a[2].taps, tap_columns_);
     parts_ = max(min(items_wanted / pieces(), blocks_ / blocks_of_part), 1);
-    if (parts_ > 1) partial_sums_.resize(size_t(pieces() * parts_ * piece_bytes()));
+    parts_ = max(min(parts_, most_part_bytes / (pieces() * piece_bytes())), 1);
   }
 
   ptrdiff_t items() const { return pieces() * parts_; }
   ptrdiff_t scratch_bytes() const {
     return staged_bytes_ + packed_bytes_ + lanes_ * max(line_pitch_, point_pitch_) + piece_bytes();
   }
+
+  // Of the sums of parts, for all items.
+  ptrdiff_t shared_bytes() const { return parts_ > 1 ? items() * piece_bytes() : 0; }
+  void take_shared() { partial_sums_.resize(size_t(shared_bytes())); }
 
   void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
     for (ptrdiff_t item = first; item < last; item++) run_item(item, scratch);
@@ -306,7 +311,8 @@ class GradientsJob {
 
 Status sum_gradients(const Layer& layer, int threads, ptrdiff_t* scratch) {
   GradientsJob job(layer);
-  if (scratch) return tell_scratch(job, threads, scratch);
+  if (scratch) return tell_scratch(job, threads, scratch, job.shared_bytes());
+  job.take_shared();
   const Status status = run_items(job, threads);
   if (status == Status::ok) job.join_parts();
   return status;

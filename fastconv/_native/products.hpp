@@ -12,7 +12,7 @@ namespace fastconv {
 namespace {
 
 // Rows of `a` lie a_pitch apart and vectors of `b` b_pitch; rows of c lie c_pitch apart and its
-// vectors, which are aligned, c_vector. All in bytes. Rows begin at the scalars of `start`,
+// vectors c_vector. All in bytes. Rows begin at the scalars of `start`,
 // or at zero where it is null; where `add`, the sums are added to c.
 template <class Scalar, int R, int V>
 void sum_products(const ProductStep* steps, ptrdiff_t count, const char* a, ptrdiff_t a_pitch,

@@ -30,10 +30,10 @@ Status run_items(const Job& job, int threads) {
   return Status::ok;
 }
 
-// Bytes that all threads of a job take together.
+// Bytes that all threads of a job take together, with those that they share.
 template <class Job>
-Status tell_scratch(const Job& job, int threads, ptrdiff_t* scratch) {
-  *scratch = min(threads, job.items()) * round_up(job.scratch_bytes(), cache_line);
+Status tell_scratch(const Job& job, int threads, ptrdiff_t* scratch, ptrdiff_t shared = 0) {
+  *scratch = min(threads, job.items()) * round_up(job.scratch_bytes(), cache_line) + shared;
   return Status::ok;
 }
 

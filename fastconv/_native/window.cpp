@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "dispatch.hpp"
 #include "sizes.hpp"
@@ -33,17 +34,23 @@ AxisWindow::AxisWindow(const LayerAxis& axis, ptrdiff_t outputs, ptrdiff_t taps)
 }
 
 std::vector<std::vector<ptrdiff_t>> AxisWindow::groups(ptrdiff_t step, ptrdiff_t most) const {
+  // Taps by their places, which are all different.
+  std::vector<std::pair<ptrdiff_t, ptrdiff_t>> taps;
+  for (size_t k = 0; k < places_.size(); k++) taps.push_back({places_[k], ptrdiff_t(k)});
+  std::sort(taps.begin(), taps.end());
   std::vector<std::vector<ptrdiff_t>> found;
   std::vector<bool> taken(places_.size(), false);
   for (size_t first = 0; first < places_.size(); first++) {
     if (taken[first]) continue;
     found.push_back({ptrdiff_t(first)});
     std::vector<ptrdiff_t>& group = found.back();
-    for (size_t k = first + 1; k < places_.size() && ptrdiff_t(group.size()) < most; k++)
-      if (places_[k] == place(group.back()) + step) {
-        group.push_back(ptrdiff_t(k));
-        taken[k] = true;
-      }
+    while (ptrdiff_t(group.size()) < most) {
+      const ptrdiff_t wanted = place(group.back()) + step;
+      const auto next = std::lower_bound(taps.begin(), taps.end(), std::pair(wanted, ptrdiff_t(0)));
+      if (next == taps.end() || next->first != wanted || next->second < group.back()) break;
+      group.push_back(next->second);
+      taken[size_t(next->second)] = true;
+    }
   }
   return found;
 }
