@@ -16,8 +16,8 @@ NATIVE = Path("fastconv/_native")
 HEADERS = sorted(str(path) for path in NATIVE.glob("*.hpp"))
 KERNELS = NATIVE / "level.cpp"
 SANITIZERS = ["-fsanitize=address,undefined", "-fno-sanitize-recover=undefined", "-g"]
-# Of the kernels: unrolled tiles would take minutes to compile with every check, or with accumulators
-# that no optimiser has put into registers before.
+# Of the kernels: unrolled tiles would take minutes to compile with every check, or where no
+# optimiser has put their sums into registers before.
 KERNEL_SANITIZERS = ["-fno-sanitize=undefined", "-O2", "-g0"]
 
 # The flags of each ISA level, and its name in FASTCONV_MAX_ISA. Only level.cpp sees them.
