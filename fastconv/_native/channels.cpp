@@ -20,6 +20,9 @@
 namespace fastconv {
 namespace {
 
+// These were tried on 2026-11-24 with the layers of benchmarks/suites/bench_layers.py on two cores
+// of an AMD EPYC (Zen 3, AVX2; L1 32 KB, L2 512 KB), one thread.
+//
 // Steps of the channels that are staged at once.
 constexpr ptrdiff_t steps_of_block = 256;
 // Products that are summed in registers before they join the sums in the cache: fewer would load
@@ -33,10 +36,12 @@ constexpr ptrdiff_t sums_bytes = 128 << 10;
 constexpr ptrdiff_t window_bytes = 160 << 10;
 constexpr ptrdiff_t panel_bytes = 128 << 10;
 // Output channels of an item: enough of them to repay staging and packing.
-constexpr ptrdiff_t most_outputs = 256, few_outputs = 48;
+constexpr ptrdiff_t most_outputs = 256, few_outputs = 48, cut_outputs_from = 192;
 // Vectors of an item's rows that may stand empty before rows are packed end to end.
 constexpr double waste_allowed = 1.06;
-constexpr ptrdiff_t items_per_thread = 8;
+constexpr ptrdiff_t long_row_vectors = 8;  // rows that are never packed
+// Items that even out slow cores, and the fewest, for which outputs are cut.
+constexpr ptrdiff_t items_per_thread = 8, least_items_per_thread = 2;
 // Weights that lie so much further apart than end to end are gathered for an item of enough
 // outputs.
 constexpr double sparse_weights = 2.0;
@@ -79,7 +84,7 @@ class ChannelsJob {
     blocks_.output_blocks = ceil_div(layer_.outputs, most_outputs);
     blocks_.outputs = ceil_div(layer_.outputs, blocks_.output_blocks);
     const ptrdiff_t in_vectors = round_up(columns.out_extent, lanes_);
-    packed_ = columns.out_extent < 8 * lanes_ && blocks_.outputs >= few_outputs &&
+    packed_ = columns.out_extent < long_row_vectors * lanes_ && blocks_.outputs >= few_outputs &&
               double(in_vectors) > waste_allowed * double(columns.out_extent);
     ptrdiff_t pixels = sums_bytes / set_.scalar_bytes / blocks_.outputs;
     if (packed_) pixels = min(pixels, panel_bytes / set_.scalar_bytes / steps_of_block);
@@ -108,7 +113,7 @@ class ChannelsJob {
 
   // Smaller blocks where there are too few for the threads.
   void share_out(int threads) {
-    while (items() < 2 * threads && blocks_.outputs >= 4 * few_outputs) {
+    while (items() < least_items_per_thread * threads && blocks_.outputs >= cut_outputs_from) {
       blocks_.output_blocks *= 2;
       blocks_.outputs = ceil_div(layer_.outputs, blocks_.output_blocks);
     }
@@ -242,8 +247,8 @@ class ChannelsJob {
   void gather_scalars(const LayerBlock& b, const char* w, ptrdiff_t first, ptrdiff_t count,
                       char* weights) const {
     const ProductStep* steps = steps_.data() + first;
-    // Output channels that share cache lines are read together.
-    const ptrdiff_t together = 16;
+    // Output channels that may share a cache line are read together.
+    constexpr ptrdiff_t together = cache_line / sizeof(float);
     for (ptrdiff_t o = 0; o < b.outputs; o += together) {
       const ptrdiff_t rows = min(together, b.outputs - o);
       for (ptrdiff_t k = 0; k < count; k++) {

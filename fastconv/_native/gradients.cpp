@@ -22,11 +22,14 @@
 namespace fastconv {
 namespace {
 
-// As those of channels.cpp.
+// As those of channels.cpp, tried likewise; windows and packed taps share a common L2 with the
+// sums.
 constexpr ptrdiff_t steps_of_block = 256, steps_in_registers = 128;
 constexpr ptrdiff_t sums_bytes = 96 << 10;
 constexpr ptrdiff_t window_bytes = 128 << 10;
 constexpr ptrdiff_t most_outputs = 64;
+// Rows of a tile below which it waits for its sums.
+constexpr ptrdiff_t low_tile = 4;
 // Items, parts counted, that even out slow cores; and the blocks of taps that repay a part's sums.
 constexpr ptrdiff_t items_wanted = 16, blocks_of_part = 2;
 constexpr ptrdiff_t most_part_bytes = 8 << 20;
@@ -57,7 +60,7 @@ class GradientsJob {
     batch_ = max(min(batch_, sums_bytes / (points_ * outputs_ * scalar_)), 1);
     batch_blocks_ = ceil_div(layer_.batch, batch_);
     batch_ = ceil_div(layer_.batch, batch_blocks_);
-    rows_are_columns_ = batch_ < 4 && a[2].out_extent > batch_;
+    rows_are_columns_ = batch_ < low_tile && a[2].out_extent > batch_;
     staged_bytes_ = round_up(batch_ * window_->channel_bytes(), cache_line);
     // One vector more, so that neighbours do not meet in one set of the cache.
     vector_pitch_ = (tap_rows_ * tap_columns_ + lanes_ + 1) * set_.vector_bytes;

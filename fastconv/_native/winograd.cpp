@@ -21,6 +21,7 @@ namespace {
 enum { POINTS = 16, SIDE = 4 };
 
 // Tiles, channels and output channels of an item: transformed data and sums stay in a common L2.
+// Tried as the constants of channels.cpp.
 constexpr ptrdiff_t most_tiles = 56, most_channels = 64, most_outputs = 64;
 
 // Products that are summed in registers before they join the sums in the cache: more would round
