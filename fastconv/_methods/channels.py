@@ -112,24 +112,27 @@ def _arithmetic(problem: Problem) -> float:
     return problem.macs / _cost.direct_rate(dtype) + planes * _cost.PLANE_SECONDS
 
 
-def _converted_outputs(problem: Problem) -> int:
-    """Output channels whose weights are brought into another form at once; all for floats."""
+def _converted_bytes(problem: Problem) -> int:
+    """Bytes of an output channel's weights in the form of real numbers; none where they are it."""
     if problem.dtype.kind == "f":
-        return problem.w[1]
+        return 0
     # A complex number is four real ones, a byte is one.
-    bytes_per_output = math.prod(problem.w) // problem.w[1] * _scalar(problem).itemsize
-    bytes_per_output *= _parts(problem) ** 2
-    return max(min(problem.w[1], problem.workspace_limit // 2 // bytes_per_output), 1)
+    numbers = math.prod(problem.w) // problem.w[1] * _parts(problem) ** 2
+    return numbers * _scalar(problem).itemsize
+
+
+def _converted_outputs(problem: Problem) -> int:
+    """Output channels whose weights are brought into that form at once."""
+    size = _converted_bytes(problem)
+    most = problem.workspace_limit // 2 // size if size else problem.w[1]
+    return max(min(problem.w[1], most), 1)
 
 
 def _workspace(problem: Problem) -> int:
     """Bytes of scratch, and of weights in another form."""
     parts = {replace(p, offset=(0,) * 6) for p in _parts_of(problem)}
     scratch = max(map(_scratch, parts), default=0)
-    if problem.dtype.kind == "f":
-        return scratch
-    numbers = math.prod(problem.w) // problem.w[1] * _converted_outputs(problem)
-    return scratch + numbers * _scalar(problem).itemsize * _parts(problem) ** 2
+    return scratch + _converted_outputs(problem) * _converted_bytes(problem)
 
 
 def _scratch(problem: Problem) -> int:
