@@ -82,11 +82,10 @@ class BlockJob {
   Status plan(const BlockFilter& f, int threads) {
     filter_ = &f;
     const Level& level = *levels().used;
-    const bool single = f.type == FLOAT32;
     set_ = &level.tiles[f.type];
-    passes_ = single ? &level.passes_f32 : &level.passes_f64;
-    load_ = (single ? level.convert_f32 : level.convert_f64)[f.x_type];
-    store_ = (single ? level.convert_f32 : level.convert_f64)[f.out_type];
+    passes_ = f.type == FLOAT32 ? &level.passes_f32 : &level.passes_f64;
+    load_ = conversions_of(f.type)[f.x_type];
+    store_ = conversions_of(f.type)[f.out_type];
     element_ = set_->scalar_bytes;
     x_bytes_ = storage_bytes[f.x_type];
     out_bytes_ = storage_bytes[f.out_type];

@@ -52,7 +52,7 @@ class ChannelsJob {
  public:
   ChannelsJob(const Layer& layer, int threads)
       : layer_(joined_rows(layer)),
-        set_(layer.type == FLOAT32 ? levels().used->products_f32 : levels().used->products_f64),
+        set_(product_set_of(layer.type)),
         finish_(layer_, true),
         lanes_(set_.vector_bytes / set_.scalar_bytes) {
     taps_ = 1;
@@ -193,7 +193,7 @@ class ChannelsJob {
     int* const totals = reinterpret_cast<int*>(scratch_sums + blocks_.outputs * sums_pitch_);
     // Outputs that fill their vectors are summed where they belong.
     const bool in_place = fills_vectors(b);
-    char* const sums = in_place ? output(b) : scratch_sums;
+    char* const sums = in_place ? output(b, 0) : scratch_sums;
     const ptrdiff_t pitch = in_place ? layer_.out_output : sums_pitch_;
     if (finish_.integers()) memset(totals, 0, size_t(b.outputs * sums_pitch_));
     const LayerAxis* a = layer_.axes;
@@ -313,11 +313,12 @@ class ChannelsJob {
     return balanced == 1 ? min(2, left) : balanced;
   }
 
-  char* output(const LayerBlock& b) const {
+  // A block's first output of its output channel o.
+  char* output(const LayerBlock& b, ptrdiff_t o) const {
     const LayerAxis* a = layer_.axes;
     return layer_.out + b.image * layer_.out_batch + b.group * layer_.out_group +
-           output_offset(layer_, b.output) + b.depth * a[0].out_stride + b.row * a[1].out_stride +
-           b.column * a[2].out_stride;
+           output_offset(layer_, b.output + o) + b.depth * a[0].out_stride +
+           b.row * a[1].out_stride + b.column * a[2].out_stride;
   }
 
   // Whether a block's rows lie end to end in the sums and in the output.
@@ -338,13 +339,12 @@ class ChannelsJob {
     const bool joined = joins_rows(b);
     const ptrdiff_t rows = joined ? 1 : b.rows;
     const ptrdiff_t count = joined ? b.rows * b.columns : b.columns;
-    for (ptrdiff_t o = 0; o < b.outputs; o++)
+    for (ptrdiff_t o = 0; o < b.outputs; o++) {
+      char* out = output(b, o);
       for (ptrdiff_t row = 0; row < rows; row++)
         finish_.store(sums + o * pitch + row * row_slots_ * set_.scalar_bytes, b.group,
-                      b.output + o, count,
-                      output(b) + output_offset(layer_, b.output + o) -
-                          output_offset(layer_, b.output) + row * a[1].out_stride,
-                      a[2].out_stride);
+                      b.output + o, count, out + row * a[1].out_stride, a[2].out_stride);
+    }
   }
 
   const Layer layer_;

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include <memory>
+#include <numeric>
 #include <vector>
 
 #include "dispatch.hpp"
@@ -108,13 +109,7 @@ class DepthwiseJob {
   void add_groups() {
     const LayerAxis* a = layer_.axes;
     // Neighbours of one phase lie so many elements apart.
-    ptrdiff_t step = a[2].dilation, rest = a[2].stride;
-    while (rest) {
-      const ptrdiff_t remainder = step % rest;
-      step = rest;
-      rest = remainder;
-    }
-    step = a[2].dilation / step;
+    const ptrdiff_t step = a[2].dilation / std::gcd(a[2].dilation, a[2].stride);
     step_ = step * scalar_;
     const auto rows = window_->axis(1).groups(1, set_.group_rows);
     const auto columns = window_->axis(2).groups(step, a[2].taps);

@@ -58,4 +58,14 @@ const TileSet* tile_set_of(ElementType type) {
   return set.vector_bytes ? &set : nullptr;
 }
 
+const ProductSet& product_set_of(ElementType type) {
+  const Level& level = *levels().used;
+  return type == FLOAT32 ? level.products_f32 : level.products_f64;
+}
+
+const Conversion* conversions_of(ElementType type) {
+  const Level& level = *levels().used;
+  return type == FLOAT32 ? level.convert_f32 : level.convert_f64;
+}
+
 }  // namespace fastconv

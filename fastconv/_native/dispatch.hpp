@@ -20,4 +20,9 @@ const Levels& levels();
 // The tile kernels of a type at the level in use; null where it has none.
 const TileSet* tile_set_of(ElementType type);
 
+// Of the level in use, for FLOAT32 or FLOAT64: its sums of products, and conversions by stored
+// type.
+const ProductSet& product_set_of(ElementType type);
+const Conversion* conversions_of(ElementType type);
+
 }  // namespace fastconv

@@ -21,9 +21,6 @@ namespace {
 
 constexpr ptrdiff_t most_columns = 1024;
 constexpr ptrdiff_t tap_bytes = 8 << 10;
-// As those of gradients.cpp.
-constexpr ptrdiff_t items_wanted = 16, blocks_of_part = 2;
-constexpr ptrdiff_t most_part_bytes = 8 << 20;
 
 // The layer whose taps are this one's outputs: the window sees it so.
 Layer swapped(const Layer& layer) {
@@ -43,8 +40,8 @@ class DotsJob {
         swapped_(swapped(layer)),
         set_(layer.type == FLOAT32 ? levels().used->dots_f32 : levels().used->dots_f64),
         vector_bytes_(levels().used->products_f32.vector_bytes),
-        convert_(layer.type == FLOAT32 ? levels().used->convert_f32[STORED_FLOAT32]
-                                       : levels().used->convert_f64[STORED_FLOAT64]),
+        convert_(
+            conversions_of(layer.type)[layer.type == FLOAT32 ? STORED_FLOAT32 : STORED_FLOAT64]),
         scalar_(scalar_bytes_of(layer)),
         lanes_(vector_bytes_ / scalar_) {
     const LayerAxis* a = layer_.axes;
@@ -58,8 +55,7 @@ class DotsJob {
     columns_ = window_->axis(2).groups(1, MAX_DOT_OUTPUTS);
     blocks_ = layer_.channels * a[0].taps * ceil_div(a[1].taps, tap_rows_) *
               ceil_div(a[2].taps, tap_columns_);
-    parts_ = max(min(items_wanted / pieces(), blocks_ / blocks_of_part), 1);
-    parts_ = max(min(parts_, most_part_bytes / (pieces() * points_ * scalar_)), 1);
+    parts_ = parts_along_taps(pieces(), blocks_, points_ * scalar_);
   }
 
   // Of the sums of all items.
@@ -125,9 +121,8 @@ class DotsJob {
          column * a[2].w_stride;
     // Rows of whole vectors are read in place: beyond the last one there may be nothing to read.
     const bool in_place = a[2].w_stride == scalar_ && columns % lanes_ == 0;
-    for (ptrdiff_t y = 0; !in_place && y < rows; y++) {
+    for (ptrdiff_t y = 0; !in_place && y < rows; y++)
       convert_.load(w + y * a[1].w_stride, a[2].w_stride, taps + y * tap_pitch_, columns);
-    }
     const ptrdiff_t origin[] = {a[0].offset + depth * a[0].dilation,
                                 a[1].offset + row * a[1].dilation,
                                 a[2].offset + column * a[2].dilation};
@@ -203,11 +198,8 @@ class DotsJob {
 
 Status sum_dots(const Layer& layer, int threads, ptrdiff_t* scratch) {
   DotsJob job(layer);
-  if (scratch) return tell_scratch(job, threads, scratch, job.shared_bytes());
-  job.take_shared();
-  const Status status = run_items(job, threads);
-  if (status == Status::ok) job.join_parts();
-  return status;
+  return scratch ? tell_scratch(job, threads, scratch, job.shared_bytes())
+                 : run_parts(job, threads);
 }
 
 }  // namespace fastconv

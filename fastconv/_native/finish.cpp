@@ -72,8 +72,7 @@ void finish_integers(unsigned* y, ptrdiff_t count, const char* bias, ptrdiff_t a
 
 Finish::Finish(const Layer& layer, bool biased)
     : layer_(layer),
-      convert_((layer.type == FLOAT32 ? levels().used->convert_f32
-                                      : levels().used->convert_f64)[layer.out_type]),
+      convert_(conversions_of(layer.type)[layer.out_type]),
       integers_(layer.type == FLOAT32 && layer.out_type == STORED_INT32),
       bias_(biased && !integers_ ? nullptr : layer.bias) {}
 

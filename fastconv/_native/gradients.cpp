@@ -30,18 +30,15 @@ constexpr ptrdiff_t window_bytes = 128 << 10;
 constexpr ptrdiff_t most_outputs = 64;
 // Rows of a tile below which it waits for its sums.
 constexpr ptrdiff_t low_tile = 4;
-// Items, parts counted, that even out slow cores; and the blocks of taps that repay a part's sums.
-constexpr ptrdiff_t items_wanted = 16, blocks_of_part = 2;
-constexpr ptrdiff_t most_part_bytes = 8 << 20;
 
 class GradientsJob {
  public:
   explicit GradientsJob(const Layer& layer)
       : layer_(layer),
-        set_(layer.type == FLOAT32 ? levels().used->products_f32 : levels().used->products_f64),
+        set_(product_set_of(layer.type)),
         lane_set_(lane_set_of(layer.type)),
-        convert_(layer.type == FLOAT32 ? levels().used->convert_f32[STORED_FLOAT32]
-                                       : levels().used->convert_f64[STORED_FLOAT64]),
+        convert_(
+            conversions_of(layer.type)[layer.type == FLOAT32 ? STORED_FLOAT32 : STORED_FLOAT64]),
         finish_(layer_),
         scalar_(set_.scalar_bytes),
         lanes_(set_.vector_bytes / scalar_) {
@@ -72,8 +69,7 @@ class GradientsJob {
     add_steps(last_steps_, a[2].taps - (ceil_div(a[2].taps, tap_columns_) - 1) * tap_columns_);
     blocks_ = layer_.channels * a[0].taps * ceil_div(a[1].taps, tap_rows_) *
               ceil_div(a[2].taps, tap_columns_);
-    parts_ = max(min(items_wanted / pieces(), blocks_ / blocks_of_part), 1);
-    parts_ = max(min(parts_, most_part_bytes / (pieces() * piece_bytes())), 1);
+    parts_ = parts_along_taps(pieces(), blocks_, piece_bytes());
   }
 
   ptrdiff_t items() const { return pieces() * parts_; }
@@ -314,11 +310,8 @@ class GradientsJob {
 
 Status sum_gradients(const Layer& layer, int threads, ptrdiff_t* scratch) {
   GradientsJob job(layer);
-  if (scratch) return tell_scratch(job, threads, scratch, job.shared_bytes());
-  job.take_shared();
-  const Status status = run_items(job, threads);
-  if (status == Status::ok) job.join_parts();
-  return status;
+  return scratch ? tell_scratch(job, threads, scratch, job.shared_bytes())
+                 : run_parts(job, threads);
 }
 
 }  // namespace fastconv

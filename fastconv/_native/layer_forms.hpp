@@ -14,14 +14,18 @@ Status sum_depthwise(const Layer& layer, int threads, ptrdiff_t* scratch);
 Status sum_dots(const Layer& layer, int threads, ptrdiff_t* scratch);
 Status sum_winograd(const Layer& layer, int threads, ptrdiff_t* scratch);
 
-// Bytes from a group's first number to that of a channel: parts of complex numbers are neighbours.
 inline ptrdiff_t scalar_bytes_of(const Layer& layer) { return layer.type == FLOAT32 ? 4 : 8; }
+// Bytes from a group's first number to that of a channel: parts of complex numbers are neighbours.
 inline ptrdiff_t channel_offset(const Layer& layer, ptrdiff_t channel) {
   return channel / layer.parts * layer.x_channel + channel % layer.parts * scalar_bytes_of(layer);
 }
 inline ptrdiff_t output_offset(const Layer& layer, ptrdiff_t output) {
   return output / layer.parts * layer.out_output + output % layer.parts * scalar_bytes_of(layer);
 }
+
+// Parts that every piece of a layer is cut into along its taps, where there are few pieces: their
+// sums, `bytes` for each piece, are added two by two in an order that depends on the layer alone.
+ptrdiff_t parts_along_taps(ptrdiff_t pieces, ptrdiff_t blocks_of_taps, ptrdiff_t bytes);
 
 // The outputs of one item: which are the first ones, and how many there are.
 struct LayerBlock {

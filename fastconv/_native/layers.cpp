@@ -7,12 +7,22 @@
 namespace fastconv {
 namespace {
 
+// Items, parts counted, that even out slow cores; the blocks of taps that repay a part's sums; and
+// the most that all sums of parts may take.
+constexpr ptrdiff_t items_wanted = 16, blocks_of_part = 2;
+constexpr ptrdiff_t most_part_bytes = 8 << 20;
+
 // Whether outputs along an axis are those of x at the same places.
 bool is_pointwise(const LayerAxis& a) {
   return a.taps == 1 && a.stride == 1 && a.offset == 0 && a.out_extent == a.x_extent;
 }
 
 }  // namespace
+
+ptrdiff_t parts_along_taps(ptrdiff_t pieces, ptrdiff_t blocks_of_taps, ptrdiff_t bytes) {
+  const ptrdiff_t wanted = max(min(items_wanted / pieces, blocks_of_taps / blocks_of_part), 1);
+  return max(min(wanted, most_part_bytes / (pieces * bytes)), 1);
+}
 
 Layer joined_rows(const Layer& layer) {
   Layer joined = layer;

@@ -30,6 +30,16 @@ Status run_items(const Job& job, int threads) {
   return Status::ok;
 }
 
+// The same for a job whose items share sums (shared_bytes(), take_shared()) that it joins at the
+// end (join_parts()).
+template <class Job>
+Status run_parts(Job& job, int threads) {
+  job.take_shared();
+  const Status status = run_items(job, threads);
+  if (status == Status::ok) job.join_parts();
+  return status;
+}
+
 // Bytes that all threads of a job take together, with those that they share.
 template <class Job>
 Status tell_scratch(const Job& job, int threads, ptrdiff_t* scratch, ptrdiff_t shared = 0) {

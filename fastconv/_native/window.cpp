@@ -57,8 +57,7 @@ std::vector<std::vector<ptrdiff_t>> AxisWindow::groups(ptrdiff_t step, ptrdiff_t
 
 Window::Window(const Layer& layer, const ptrdiff_t* outputs, const ptrdiff_t* taps)
     : layer_(layer),
-      convert_((layer.type == FLOAT32 ? levels().used->convert_f32
-                                      : levels().used->convert_f64)[layer.x_type]),
+      convert_(conversions_of(layer.type)[layer.x_type]),
       axes_{{layer.axes[0], outputs[0], taps[0]},
             {layer.axes[1], outputs[1], taps[1]},
             {layer.axes[2], outputs[2], taps[2]}},

@@ -28,9 +28,9 @@ constexpr ptrdiff_t most_tiles = 56, most_channels = 64, most_outputs = 64;
 // more.
 constexpr ptrdiff_t steps_in_registers = 32;
 
-const WinogradSet& winograd_set_of(const Layer& layer) {
+const WinogradSet& winograd_set_of(ElementType type) {
   const Level& level = *levels().used;
-  return layer.type == FLOAT32 ? level.winograd_f32 : level.winograd_f64;
+  return type == FLOAT32 ? level.winograd_f32 : level.winograd_f64;
 }
 
 // The layer whose outputs are the tiles: it reads 4 × 4 data for each, two apart.
@@ -48,9 +48,8 @@ class WinogradJob {
   explicit WinogradJob(const Layer& layer)
       : layer_(layer),
         tiles_(tiled(layer)),
-        set_(winograd_set_of(layer)),
-        products_(layer.type == FLOAT32 ? levels().used->products_f32
-                                        : levels().used->products_f64),
+        set_(winograd_set_of(layer.type)),
+        products_(product_set_of(layer.type)),
         finish_(layer_),
         scalar_(products_.scalar_bytes),
         lanes_(products_.vector_bytes / scalar_) {
@@ -187,9 +186,8 @@ class WeightsJob {
  public:
   explicit WeightsJob(const WinogradWeights& w)
       : w_(w),
-        set_(w.type == FLOAT32 ? levels().used->winograd_f32 : levels().used->winograd_f64),
-        convert_(w.type == FLOAT32 ? levels().used->convert_f32[STORED_FLOAT32]
-                                   : levels().used->convert_f64[STORED_FLOAT64]),
+        set_(winograd_set_of(w.type)),
+        convert_(conversions_of(w.type)[w.type == FLOAT32 ? STORED_FLOAT32 : STORED_FLOAT64]),
         scalar_(w.type == FLOAT32 ? 4 : 8),
         line_pitch_(round_up(w.count * scalar_, cache_line) + cache_line) {}
 
