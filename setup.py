@@ -106,9 +106,10 @@ core = Extension(
         for name in (
             "_core.pyx",
             *("blocks.cpp", "boundary.cpp", "channels.cpp", "depthwise.cpp", "direct.cpp"),
-            *("dispatch.cpp", "dots.cpp", "finish.cpp", "gradients.cpp", "layers.cpp"),
-            *("linefft.cpp", "scratch.cpp", "small.cpp", "stages.cpp", "threads.cpp"),
-            *("tilefft.cpp", "window.cpp", "winograd.cpp"),
+            *("dispatch.cpp", "dots.cpp", "finish.cpp", "fourstep.cpp", "gradients.cpp"),
+            *("layers.cpp", "linefft.cpp", "lineio.cpp", "scratch.cpp", "small.cpp"),
+            *("stages.cpp", "threads.cpp", "tilefft.cpp", "tiletransform.cpp", "window.cpp"),
+            "winograd.cpp",
         )
     ],
     depends=[*HEADERS, str(KERNELS)],

@@ -95,7 +95,7 @@ def test_shapes_alone_are_enough():
 
 
 def test_long_kernels_go_through_the_fft_and_short_ones_do_not():
-    assert fastconv.explain(fastconv.convolve, *LONG).chosen == "fft"
+    assert fastconv.explain(fastconv.convolve, *LONG).chosen in ("fft", "tilefft")
     assert fastconv.explain(fastconv.convolve, *SHORT).chosen == "direct"
     image = Spec((1080, 1920), "float32")
     assert fastconv.explain(fastconv.convolve, image, Spec((3, 3), "float32")).chosen == "direct"

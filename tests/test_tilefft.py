@@ -1,6 +1,7 @@
 """Overlap-save in lanes: every length, dtype and boundary, batches, edges and non-finite data."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,7 +58,7 @@ def test_blocks_of_every_length(points, dtype, rng):
         out = np.zeros((3, n), dtype)
         spectrum = _core.line_fft_spectrum(w, points)
         met = _core.line_fft_correlate(x, spectrum, taps, out, (0, -(taps // 2)), skip)
-        assert met == (0, 0)
+        assert not met.any()
         expected = correlate_reference(x, w[None], out.shape, (0, -(taps // 2)), 0, 0, (0, 1))
         assert_within(out, expected, 2 * fft_bound(x, w, dtype), np.dtype(dtype))
 
@@ -144,10 +145,11 @@ def correlate_tiles(x, w, points, out_shape, offset, boundary=0, fill=0, threads
     out = np.full(out_shape, np.nan, x.dtype)
     element = np.array([fill], x.dtype) if boundary == Boundary.CONSTANT else None
     offset = (0,) * batches + tuple(offset)
-    met = _core.tile_fft_correlate(
-        x, spectrum, points, w.shape, out, offset, boundary, element, threads
+    step = [p - t + 1 for p, t in zip(points, w.shape, strict=True)]
+    marks = _core.tile_fft_correlate(
+        x, spectrum, points, w.shape, out, offset, step, boundary, element, threads
     )
-    assert met == (0, 0)
+    assert not marks.any()
     return out
 
 
@@ -289,14 +291,20 @@ def test_layouts_of_tiles():
             if layout is None:
                 continue
             assert all(p >= min(taps, side) for p in layout.points)
-            used = layout.spectrum + layout.threads * layout.workspace
+            used = layout.shared + layout.threads * layout.workspace
             assert used <= problem.workspace_limit
 
 
 def test_refusals():
     taps = np.dtype("f")
-    assert tilefft.reject(line(100, 5, 100, 0, "i4")) is Reason.DTYPE
-    assert tilefft.reject(image((9, 9), (3, 3), "i4")) is Reason.DTYPE
+    assert tilefft.reject(line(100, 5, 100, 0, "?")) is Reason.DTYPE
+    assert tilefft.reject(line(100, 5, 100, 0, "g")) is Reason.DTYPE
+    assert tilefft.reject(line(100, 5, 100, 0, "i4")) is Reason.UNKNOWN_RANGE
+    assert tilefft.reject(image((9, 9), (3, 3), "u8")) is Reason.UNKNOWN_RANGE
+    wide = replace(line(100, 5, 100, 0, "i8"), magnitude=(2.0**40, 2.0**20))
+    assert tilefft.reject(wide) is Reason.INEXACT
+    assert tilefft.reject(replace(wide, magnitude=(2.0**16, 2.0**16))) is None
+    assert tilefft.reject(line(100, 5, 100, 0, "u1")) is None
     assert tilefft.reject(image((9, 9), (3, 3), "F")) is Reason.NOT_TILED
     assert tilefft.reject(image((9,) * 4, (3,) * 4, "f")) is Reason.NOT_TILED
     assert tilefft.reject(image((9, 9), (1, 1), "f")) is Reason.NOT_TILED
@@ -305,7 +313,7 @@ def test_refusals():
     kernels = Problem((9, 90), (9, 5), (9, 90), (1,), (0, -2), taps)
     assert tilefft.reject(kernels) is Reason.NOT_TILED
     assert tilefft.reject(line(0, 5, 4, -4, "f")) is Reason.EMPTY
-    assert tilefft.reject(line(10**6, 10**5, 10**6, 0, "f")) is Reason.WORKSPACE
+    assert tilefft.reject(line(10**7, 3 * 10**6, 10**7, 0, "f")) is Reason.WORKSPACE
     assert tilefft.reject(image((3000, 3000), (1500, 3), "f")) is Reason.WORKSPACE
     assert tilefft.reject(image((9, 9), (3, 3), "f")) is None
 
@@ -329,14 +337,24 @@ def test_what_does_not_fit_a_tile_is_refused():
     with pytest.raises(TypeError):
         _core.tile_fft_spectrum(np.ones((3, 3), "F"), tile)
     with pytest.raises(ValueError, match="fit the tile"):
-        _core.tile_fft_correlate(x, spectrum, tile, (3, 17), np.ones_like(x), (0, 0))
+        _core.tile_fft_correlate(x, spectrum, tile, (3, 17), np.ones_like(x), (0, 0), (14, 1))
     with pytest.raises(ValueError, match="fit each other"):
-        _core.tile_fft_correlate(x, spectrum[2:].copy(), tile, (3, 3), np.ones_like(x), (0, 0))
+        _core.tile_fft_correlate(
+            x, spectrum[2:].copy(), tile, (3, 3), np.ones_like(x), (0, 0), (14, 14)
+        )
     with pytest.raises(TypeError):
-        _core.tile_fft_correlate(x, spectrum, tile, (3, 3), np.ones((20, 20)), (0, 0))
+        _core.tile_fft_correlate(
+            x, spectrum, tile, (3, 3), np.ones((20, 20), "F"), (0, 0), (14, 14)
+        )
     with pytest.raises(ValueError, match="batches"):
         _core.tile_fft_correlate(
-            np.ones((2, 20, 20), "f"), spectrum, tile, (3, 3), np.ones((1, 20, 20), "f"), (0, 0, 0)
+            np.ones((2, 20, 20), "f"),
+            spectrum,
+            tile,
+            (3, 3),
+            np.ones((1, 20, 20), "f"),
+            (0, 0, 0),
+            (14, 14),
         )
 
 

@@ -57,6 +57,11 @@ def short_filter(
     convolution: bool,
     threads: Callable[[], int],
 ) -> np.ndarray | None: ...
+
+BLOCK_NONFINITE: int
+BLOCK_UNSURE: int
+BLOCK_OUT_OF_RANGE: int
+
 def line_fft_lanes(dtype: np.dtype[Any]) -> int: ...
 def line_fft_spectrum(w: np.ndarray, points: int) -> np.ndarray: ...
 def line_fft_correlate(
@@ -69,7 +74,25 @@ def line_fft_correlate(
     boundary: int = 0,
     fill: np.ndarray | None = None,
     threads: int = 1,
-) -> tuple[int, int]: ...
+    need: float = 0,
+    chosen: np.ndarray | None = None,
+) -> np.ndarray: ...
+def four_step_scratch(dtype: np.dtype[Any], points: int) -> tuple[int, int]: ...
+def four_step_spectrum(w: np.ndarray, points: int) -> np.ndarray: ...
+def four_step_correlate(
+    x: np.ndarray,
+    spectrum: np.ndarray,
+    taps: int,
+    out: np.ndarray,
+    offset: Sequence[int],
+    step: int,
+    apart: bool,
+    boundary: int = 0,
+    fill: np.ndarray | None = None,
+    threads: int = 1,
+    need: float = 0,
+    chosen: np.ndarray | None = None,
+) -> np.ndarray: ...
 def tile_fft_scratch(dtype: np.dtype[Any], points: Sequence[int]) -> int: ...
 def tile_fft_spectrum(w: np.ndarray, points: Sequence[int]) -> np.ndarray: ...
 def tile_fft_correlate(
@@ -79,10 +102,13 @@ def tile_fft_correlate(
     taps: Sequence[int],
     out: np.ndarray,
     offset: Sequence[int],
+    step: Sequence[int],
     boundary: int = 0,
     fill: np.ndarray | None = None,
     threads: int = 1,
-) -> tuple[int, int]: ...
+    need: float = 0,
+    chosen: np.ndarray | None = None,
+) -> np.ndarray: ...
 def gather(
     x: np.ndarray,
     out: np.ndarray,

@@ -6,6 +6,8 @@ cimport numpy as cnp
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.string cimport memcpy
 
+import numpy as np
+
 cnp.import_array()
 
 cdef extern from "job.hpp" namespace "fastconv" nogil:
@@ -92,6 +94,16 @@ cdef extern from "blocks.hpp" namespace "fastconv" nogil:
         BlockPass* passes
     Status c_filter_blocks "fastconv::filter_blocks"(const BlockFilter& filter, int threads)
 
+cdef extern from "overlap.hpp" namespace "fastconv" nogil:
+    cdef enum:
+        MET_NONFINITE, UNSURE, OUT_OF_RANGE
+    ctypedef struct BlockRun:
+        StorageType x_type, out_type
+        double need
+        const ptrdiff_t* chosen
+        ptrdiff_t chosen_count
+        unsigned char* marks
+
 cdef extern from "linefft.hpp" namespace "fastconv" nogil:
     ctypedef struct LineFft:
         ElementType type
@@ -99,9 +111,24 @@ cdef extern from "linefft.hpp" namespace "fastconv" nogil:
     int c_line_fft_lanes "fastconv::line_fft_lanes"(ElementType type)
     Status c_line_fft_spectrum "fastconv::line_fft_spectrum"(
         const LineFft& fft, const char* w, ptrdiff_t taps, void* spectrum)
+    ptrdiff_t line_fft_count(const LineFft& fft, const Correlation& correlation)
     Status c_line_fft_correlate "fastconv::line_fft_correlate"(
-        const LineFft& fft, const Correlation& correlation, const void* spectrum, int threads,
-        ptrdiff_t* nonfinite, ptrdiff_t* overflowed)
+        const LineFft& fft, const Correlation& correlation, const void* spectrum,
+        const BlockRun& run, int threads)
+
+cdef extern from "fourstep.hpp" namespace "fastconv" nogil:
+    int MIN_LOG2_FOUR_STEP, MAX_LOG2_FOUR_STEP
+    ctypedef struct FourStep:
+        ElementType type
+        ptrdiff_t points, step
+    void c_four_step_scratch "fastconv::four_step_scratch"(
+        const FourStep& fft, ptrdiff_t* block, ptrdiff_t* thread)
+    Status c_four_step_spectrum "fastconv::four_step_spectrum"(
+        const FourStep& fft, const char* w, ptrdiff_t taps, void* spectrum)
+    ptrdiff_t four_step_count(const FourStep& fft, const Correlation& correlation)
+    Status c_four_step_correlate "fastconv::four_step_correlate"(
+        const FourStep& fft, const Correlation& correlation, const void* spectrum,
+        const BlockRun& run, bint apart, int threads)
 
 cdef extern from "tilefft.hpp" namespace "fastconv" nogil:
     int MAX_TILE_AXES
@@ -109,12 +136,14 @@ cdef extern from "tilefft.hpp" namespace "fastconv" nogil:
         ElementType type
         int axes
         ptrdiff_t* points
+        ptrdiff_t* step
     ptrdiff_t c_tile_fft_scratch "fastconv::tile_fft_scratch"(const TileFft& fft)
     Status c_tile_fft_spectrum "fastconv::tile_fft_spectrum"(
         const TileFft& fft, const char* w, const ptrdiff_t* taps, void* spectrum)
+    ptrdiff_t tile_fft_count(const TileFft& fft, const Correlation& correlation)
     Status c_tile_fft_correlate "fastconv::tile_fft_correlate"(
-        const TileFft& fft, const Correlation& correlation, const void* spectrum, int threads,
-        ptrdiff_t* nonfinite, ptrdiff_t* overflowed)
+        const TileFft& fft, const Correlation& correlation, const void* spectrum,
+        const BlockRun& run, int threads)
 
 cdef extern from "layers.hpp" namespace "fastconv" nogil:
     ctypedef struct LayerAxis:
@@ -187,7 +216,6 @@ cdef StorageType[64] storage_types
 
 
 def _fill_element_types():
-    import numpy as np
     cdef int i
     for i in range(64):
         element_types[i] = ELEMENT_TYPES
@@ -454,7 +482,77 @@ def filter_blocks(cnp.ndarray x, cnp.ndarray out, passes, taps, offset, int boun
         raise ScratchError("the kernel is too large for the scratch of the passes")
 
 
-# --- overlap-save along a line, in lanes ----------------------------------------------------------
+# --- overlap-save: lines in lanes, long lines, tiles -----------------------------------------------
+
+BLOCK_NONFINITE = MET_NONFINITE
+BLOCK_UNSURE = UNSURE
+BLOCK_OUT_OF_RANGE = OUT_OF_RANGE
+
+
+cdef StorageType scalar_storage_of(cnp.ndarray a) noexcept:
+    """How an array stores its scalars: the parts of complex numbers."""
+    cdef ElementType type = element_type_of(a)
+    if type == COMPLEX64:
+        return STORED_FLOAT32
+    return STORED_FLOAT64 if type == COMPLEX128 else storage_type_of(a)
+
+
+cdef int fill_blocks(Correlation* job, BlockRun* run, ElementType type, cnp.ndarray x,
+                     cnp.ndarray spectrum, cnp.ndarray out, offset, taps, double need,
+                     cnp.ndarray chosen, int boundary, cnp.ndarray fill) except -1:
+    """Describe what all kinds of blocks have in common; the taps are those of the last axes."""
+    cdef int i, ndim = cnp.PyArray_NDIM(x), batches = ndim - len(taps)
+    fill_axes(job, x, out, offset)
+    if x.size == 0 or out.size == 0 or batches < 0 or not cnp.PyArray_ISCARRAY_RO(spectrum):
+        raise ValueError("x, out and spectrum must hold something, the spectrum contiguously")
+    for i in range(batches):
+        if job.axes[i].offset != 0 or job.axes[i].x_extent != job.axes[i].out_extent:
+            raise ValueError("axes but the last must be batches")
+    for i in range(len(taps)):
+        if taps[i] < 1:
+            raise ValueError("every axis must have a tap")
+        job.axes[batches + i].taps = taps[i]
+    cdef bint of_complex = type == COMPLEX64 or type == COMPLEX128
+    cdef bint x_complex = x.dtype.kind == "c", out_complex = out.dtype.kind == "c"
+    run.x_type = scalar_storage_of(x)
+    run.out_type = scalar_storage_of(out)
+    if (run.x_type == STORAGE_TYPES or run.out_type == STORAGE_TYPES
+            or run.out_type == STORED_BOOL or not (x.dtype.isnative and out.dtype.isnative)
+            or x_complex != of_complex or out_complex != of_complex
+            or (out.dtype.kind in "iu" and type != FLOAT64)):
+        raise TypeError(f"no kernel transforms x {x.dtype} to out {out.dtype}")
+    if fill is not None and element_type_of(fill) != type:
+        raise ValueError(f"fill must be of the computation's dtype, not {fill.dtype}")
+    job.boundary = <Boundary>boundary
+    job.fill = NULL
+    if fill is not None:
+        job.fill = <const char*>cnp.PyArray_DATA(fill)
+    run.need = need
+    run.chosen = NULL
+    run.chosen_count = 0
+    if chosen is not None:
+        if chosen.dtype != np.intp or not cnp.PyArray_ISCARRAY_RO(chosen) or chosen.ndim != 1:
+            raise ValueError("chosen must hold block numbers contiguously")
+        run.chosen = <const ptrdiff_t*>cnp.PyArray_DATA(chosen)
+        run.chosen_count = chosen.size
+    return 0
+
+
+cdef cnp.ndarray make_marks(BlockRun* run, ptrdiff_t count, cnp.ndarray chosen):
+    """Make the marks of all blocks, none of them set."""
+    if chosen is not None and chosen.size and not 0 <= chosen.min() <= chosen.max() < count:
+        raise ValueError(f"chosen must lie in the {count} blocks")
+    cdef cnp.ndarray marks = np.zeros(count, np.uint8)
+    run.marks = <unsigned char*>cnp.PyArray_DATA(marks)
+    return marks
+
+
+cdef ElementType type_of_spectrum(cnp.ndarray spectrum, bint of_complex) noexcept:
+    single = cnp.PyArray_TYPE(spectrum) in (cnp.NPY_FLOAT, cnp.NPY_CFLOAT)
+    if of_complex:
+        return COMPLEX64 if single else COMPLEX128
+    return FLOAT32 if single else FLOAT64
+
 
 def line_fft_lanes(dtype):
     """Blocks of a dtype that are transformed side by side; 0 where there is no kernel."""
@@ -506,15 +604,18 @@ def line_fft_spectrum(cnp.ndarray w, ptrdiff_t points):
 
 
 def line_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.ndarray out, offset,
-                       ptrdiff_t skip, int boundary=0, cnp.ndarray fill=None, int threads=1):
+                       ptrdiff_t skip, int boundary=0, cnp.ndarray fill=None, int threads=1,
+                       double need=0, cnp.ndarray chosen=None):
     """
     Correlate along the last axis by overlap-save, with a kernel from `line_fft_spectrum`.
 
     Parameters
     ----------
     x, out : ndarray
-        Arrays of one dtype, native byte order and one dimensionality, with any strides; none
-        empty, none overlapping. Along all axes but the last they are as long as each other.
+        Arrays in native byte order, of one dimensionality, with any strides; none empty, none
+        overlapping. Along all axes but the last they are as long as each other. The computation
+        is in the spectrum's precision, complex where x and out are; real numbers of any type are
+        converted. Integers in `out` are rounded, which takes a double spectrum, and wrap around.
     spectrum : ndarray
         The kernel's spectrum; its length is that of the transforms.
     taps : int
@@ -525,15 +626,22 @@ def line_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.
         One index an axis; 0 but for the last.
     skip : int
         Outputs of a block that are thrown away: a multiple of the lanes, at least taps - 1.
-    boundary, fill, threads
+    boundary, threads
         As for `correlate`.
+    fill : ndarray, optional
+        One element of the computation's dtype.
+    need : float
+        The largest of any 32 neighbouring outputs is to be this times the 2-norm of their block's
+        data. At 0 nothing is checked, and NaN and Inf spoil their block.
+    chosen : ndarray of intp, optional
+        Numbers of the blocks to be done; all by default. Blocks are numbered along the lines.
 
     Returns
     -------
-    nonfinite : int
-        How many NaN and Inf were met; they counted as zero.
-    overflowed : int
-        How many came out of the transforms: finite data may overflow in them.
+    ndarray of uint8
+        Marks of every block: BLOCK_NONFINITE where it met NaN or Inf, which counted as zero;
+        BLOCK_UNSURE where outputs fall short of the need; BLOCK_OUT_OF_RANGE where it was left
+        undone, or overflowed.
 
     Raises
     ------
@@ -542,38 +650,126 @@ def line_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.
     """
     cdef Correlation job
     cdef LineFft fft
-    cdef ptrdiff_t nonfinite = 0, overflowed = 0
-    cdef int i, last = cnp.PyArray_NDIM(x) - 1
+    cdef BlockRun run
     cdef Status status
     cdef const void* h = cnp.PyArray_DATA(spectrum)
-    fill_axes(&job, x, out, offset)
-    fft.type = job.type
+    fft.type = type_of_spectrum(spectrum, x.dtype.kind == "c")
     fft.points = spectrum.size
     fft.skip = skip
-    lanes = c_line_fft_lanes(fft.type)
-    if lanes == 0 or element_type_of(out) != job.type:
-        raise TypeError(f"no kernel transforms x {x.dtype} to out {out.dtype}")
-    single = fft.type == FLOAT32 or fft.type == COMPLEX64
-    if (x.size == 0 or out.size == 0 or last < 0 or taps < 1 or skip < taps - 1 or skip % lanes
-            or skip >= spectrum.size or not cnp.PyArray_ISCARRAY_RO(spectrum)
-            or cnp.PyArray_TYPE(spectrum) != (cnp.NPY_CFLOAT if single else cnp.NPY_CDOUBLE)
+    if cnp.PyArray_TYPE(spectrum) not in (cnp.NPY_CFLOAT, cnp.NPY_CDOUBLE):
+        raise TypeError(f"a spectrum is complex, not {spectrum.dtype}")
+    fill_blocks(&job, &run, fft.type, x, spectrum, out, offset, (taps,), need, chosen, boundary,
+                fill)
+    if (skip < taps - 1 or skip % c_line_fft_lanes(fft.type) or skip >= fft.points
             or fft.points < 64 or fft.points & (fft.points - 1)):
         raise ValueError("x, out, spectrum, taps and skip do not fit each other")
-    for i in range(last):
-        if job.axes[i].offset != 0 or job.axes[i].x_extent != job.axes[i].out_extent:
-            raise ValueError("axes but the last must be batches")
-    job.axes[last].taps = taps
-    job.boundary = <Boundary>boundary
-    if fill is not None:
-        job.fill = <const char*>cnp.PyArray_DATA(fill)
+    marks = make_marks(&run, line_fft_count(fft, job), chosen)
     with nogil:
-        status = c_line_fft_correlate(fft, job, h, threads, &nonfinite, &overflowed)
+        status = c_line_fft_correlate(fft, job, h, run, threads)
     if status != Status.ok:
         raise MemoryError("no memory for the scratch of the transforms")
-    return nonfinite, overflowed
+    return marks
 
 
-# --- overlap-save along several axes, in lanes ----------------------------------------------------
+cdef int fill_four_step(FourStep* fft, ElementType type, ptrdiff_t points) except -1:
+    fft.type = type
+    fft.points = points
+    fft.step = points
+    if type != FLOAT32 and type != FLOAT64:
+        raise TypeError("long lines hold float32 or float64")
+    if (not 1 << MIN_LOG2_FOUR_STEP <= points <= 1 << MAX_LOG2_FOUR_STEP
+            or points & (points - 1)):
+        raise ValueError("points must be a power of two from 2^10 to 2^20")
+    return 0
+
+
+def four_step_scratch(dtype, ptrdiff_t points):
+    """Bytes that a block of `four_step_correlate` takes, and a thread that works on it."""
+    cdef FourStep fft
+    cdef ptrdiff_t block = 0, thread = 0
+    fill_four_step(&fft, element_types[dtype.num], points)
+    c_four_step_scratch(fft, &block, &thread)
+    return block, thread
+
+
+def four_step_spectrum(cnp.ndarray w, ptrdiff_t points):
+    """
+    Transform the taps of a line for `four_step_correlate`.
+
+    Parameters
+    ----------
+    w : ndarray
+        1-D, contiguous, at most `points` taps; float32 or float64.
+    points : int
+        Real points of a block: a power of two, 2^10 to 2^20.
+
+    Returns
+    -------
+    ndarray
+        The spectrum's scalars, in the block's own order.
+    """
+    cdef FourStep fft
+    cdef cnp.npy_intp extent = points
+    cdef Status status
+    fill_four_step(&fft, element_type_of(w), points)
+    if cnp.PyArray_NDIM(w) != 1 or not cnp.PyArray_ISCARRAY_RO(w) or not 0 < w.size <= points:
+        raise ValueError("w must be a contiguous line no longer than points")
+    cdef cnp.ndarray spectrum = <cnp.ndarray>cnp.PyArray_SimpleNew(
+        1, &extent, cnp.PyArray_TYPE(w))
+    cdef const char* taps = <const char*>cnp.PyArray_DATA(w)
+    cdef void* target = cnp.PyArray_DATA(spectrum)
+    cdef ptrdiff_t count = w.size
+    with nogil:
+        status = c_four_step_spectrum(fft, taps, count, target)
+    if status != Status.ok:
+        raise MemoryError("no memory for a transform")
+    return spectrum
+
+
+def four_step_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.ndarray out,
+                        offset, ptrdiff_t step, bint apart, int boundary=0,
+                        cnp.ndarray fill=None, int threads=1, double need=0,
+                        cnp.ndarray chosen=None):
+    """
+    Correlate real data along the last axis by overlap-save, in blocks of `four_step_spectrum`.
+
+    Parameters
+    ----------
+    step : int
+        Outputs of a block; step + taps - 1 is at most its points.
+    apart : bool
+        Whether threads work on blocks of their own, instead of together on each.
+    x, spectrum, taps, out, offset, boundary, fill, threads, need, chosen
+        As for `line_fft_correlate`.
+
+    Returns
+    -------
+    ndarray of uint8
+        Marks of every block, as from `line_fft_correlate`.
+
+    Raises
+    ------
+    ValueError
+        If the arrays do not fit each other.
+    """
+    cdef Correlation job
+    cdef FourStep fft
+    cdef BlockRun run
+    cdef Status status
+    cdef const void* h = cnp.PyArray_DATA(spectrum)
+    fill_four_step(&fft, element_type_of(spectrum), spectrum.size)
+    fft.step = step
+    fill_blocks(&job, &run, fft.type, x, spectrum, out, offset, (taps,), need, chosen, boundary,
+                fill)
+    if step < 1 or step + taps - 1 > fft.points or threads < 1:
+        raise ValueError("the taps and the step must fit the points")
+    marks = make_marks(&run, four_step_count(fft, job), chosen)
+    with nogil:
+        status = c_four_step_correlate(fft, job, h, run, apart, threads)
+    if status != Status.ok:
+        raise MemoryError("no memory for the scratch of the transforms")
+    return marks
+
 
 cdef int fill_tile(TileFft* fft, ElementType type, points) except -1:
     """Describe a tile, and return the number of its points."""
@@ -588,6 +784,7 @@ cdef int fill_tile(TileFft* fft, ElementType type, points) except -1:
         if not 16 <= points[i] <= 4096 or points[i] & (points[i] - 1):
             raise ValueError("points must be powers of two from 16 to 4096")
         fft.points[i] = points[i]
+        fft.step[i] = points[i]
         if total > (1 << 27) // points[i]:
             raise ValueError("the tile is too large")
         total *= points[i]
@@ -640,33 +837,26 @@ def tile_fft_spectrum(cnp.ndarray w, points):
 
 
 def tile_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, points, taps, cnp.ndarray out, offset,
-                       int boundary=0, cnp.ndarray fill=None, int threads=1):
+                       step, int boundary=0, cnp.ndarray fill=None, int threads=1, double need=0,
+                       cnp.ndarray chosen=None):
     """
-    Correlate along the last axes by overlap-save, with a kernel from `tile_fft_spectrum`.
+    Correlate real data along the last axes by overlap-save, in tiles of `tile_fft_spectrum`.
 
     Parameters
     ----------
-    x, out : ndarray
-        Arrays of one dtype, native byte order and one dimensionality, with any strides; none
-        empty, none overlapping. Along all axes but the tile's they are as long as each other.
-    spectrum : ndarray
-        The kernel's spectrum.
-    points, taps : sequence of int
-        Extents of the tile and of the kernel, along the last axes.
-    out : ndarray
-        Changed in place.
+    points, taps, step : sequence of int
+        Extents of the tile, of the kernel and of a tile's outputs, along the last axes.
     offset : sequence of int
         One index an axis; 0 but for the tile's.
-    boundary, fill, threads
-        As for `correlate`.
+    chosen : ndarray of intp, optional
+        Numbers of the tiles to be done; all by default. Tiles are numbered last axis first.
+    x, spectrum, out, boundary, fill, threads, need
+        As for `line_fft_correlate`.
 
     Returns
     -------
-    nonfinite : int
-        How many NaN and Inf were met (tiles overlap: one may be met more than once); they counted
-        as zero.
-    overflowed : int
-        How many came out of the transforms: finite data may overflow in them.
+    ndarray of uint8
+        Marks of every tile, as from `line_fft_correlate`.
 
     Raises
     ------
@@ -675,33 +865,24 @@ def tile_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, points, taps, cnp.nd
     """
     cdef Correlation job
     cdef TileFft fft
-    cdef ptrdiff_t nonfinite = 0, overflowed = 0
-    cdef int i, batches
+    cdef BlockRun run
+    cdef int i
     cdef Status status
     cdef const void* h = cnp.PyArray_DATA(spectrum)
-    fill_axes(&job, x, out, offset)
-    total = fill_tile(&fft, job.type, points)
-    batches = cnp.PyArray_NDIM(x) - fft.axes
-    if element_type_of(out) != job.type or element_type_of(spectrum) != job.type:
-        raise TypeError(f"no kernel transforms x {x.dtype} to out {out.dtype}")
-    if (x.size == 0 or out.size == 0 or batches < 0 or len(taps) != fft.axes
-            or not cnp.PyArray_ISCARRAY_RO(spectrum) or spectrum.size != 2 * total):
-        raise ValueError("x, out, spectrum, points and taps do not fit each other")
-    for i in range(batches):
-        if job.axes[i].offset != 0 or job.axes[i].x_extent != job.axes[i].out_extent:
-            raise ValueError("axes but the tile's must be batches")
+    total = fill_tile(&fft, element_type_of(spectrum), points)
+    if len(taps) != fft.axes or len(step) != fft.axes or spectrum.size != 2 * total:
+        raise ValueError("x, out, spectrum, points, taps and step do not fit each other")
+    fill_blocks(&job, &run, fft.type, x, spectrum, out, offset, taps, need, chosen, boundary, fill)
     for i in range(fft.axes):
-        if not 1 <= taps[i] <= fft.points[i]:
-            raise ValueError("the taps must fit the tile")
-        job.axes[batches + i].taps = taps[i]
-    job.boundary = <Boundary>boundary
-    if fill is not None:
-        job.fill = <const char*>cnp.PyArray_DATA(fill)
+        fft.step[i] = step[i]
+        if not 1 <= step[i] <= fft.points[i] - taps[i] + 1:
+            raise ValueError("the taps and the step must fit the tile")
+    marks = make_marks(&run, tile_fft_count(fft, job), chosen)
     with nogil:
-        status = c_tile_fft_correlate(fft, job, h, threads, &nonfinite, &overflowed)
+        status = c_tile_fft_correlate(fft, job, h, run, threads)
     if status != Status.ok:
         raise MemoryError("no memory for the scratch of the transforms")
-    return nonfinite, overflowed
+    return marks
 
 
 # Multiply-adds and taps up to which a call takes the fast road: 10 µs of float32 at AVX-512, for

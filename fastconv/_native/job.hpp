@@ -76,6 +76,8 @@ struct SpectrumSet {
   // Replaces NaN and Inf by zero; returns how many there were.
   ptrdiff_t (*zero_nonfinite_f32)(float* a, ptrdiff_t count);
   ptrdiff_t (*zero_nonfinite_f64)(double* a, ptrdiff_t count);
+  // The nearest integers of numbers below 2^51.
+  void (*round_f64)(const double* a, ptrdiff_t count, long long* integers);
 };
 
 // How an array holds its elements, where that differs from the type of the computation.
@@ -155,7 +157,18 @@ struct LaneSet {
   void (*transpose_blocks)(const char* from, ptrdiff_t from_step, char* to, ptrdiff_t to_step,
                            ptrdiff_t count);
   void (*multiply_points)(const void* spectrum, ptrdiff_t points, void* re, void* im);
+  void (*multiply_conjugates)(const void* spectrum, ptrdiff_t points, void* re, void* im);
+  // For one line as re + i·im of its two halves: vectors times one complex number.
+  void (*load_turned)(const char* first, const char* second, double turn_re, double turn_im,
+                      char* re, char* im, ptrdiff_t step, ptrdiff_t count);
+  void (*store_turned)(const char* re, const char* im, ptrdiff_t step, double turn_re,
+                       double turn_im, char* first, char* second, ptrdiff_t count);
+  // What bounds and judges rounding errors: sums[lane] += Σ x²; and the least, over blocks of
+  // PEAK_BLOCK neighbours, of the largest |x| of a block, or NaN where any is not finite.
+  void (*add_squares)(const void* plane, ptrdiff_t points, void* sums);
+  double (*least_peak)(const void* line, ptrdiff_t count);
 };
+enum { PEAK_BLOCK = 32 };
 
 // Where one step of a sum of products reads its factors: bytes from the tile's first ones.
 struct ProductStep {

@@ -277,8 +277,7 @@ struct LaneTransform {
     }
   }
 
-  // --- tiles of several axes
-  // ----------------------------------------------------------------------
+  // --- tiles of several axes --------------------------------------------------------------------
 
   // Moves vectors that lie from_step and to_step bytes apart.
   static void copy_vectors(const char* from, ptrdiff_t from_step, char* to, ptrdiff_t to_step,
@@ -312,14 +311,104 @@ struct LaneTransform {
       store(re, im, i, {a.re * r - a.im * q, a.re * q + a.im * r});
     }
   }
+
+  static void multiply_conjugates(const void* spectrum, ptrdiff_t n, void* re_plane,
+                                  void* im_plane) {
+    const char* h = static_cast<const char*>(spectrum);
+    Scalar* re = static_cast<Scalar*>(re_plane);
+    Scalar* im = static_cast<Scalar*>(im_plane);
+    for (ptrdiff_t i = 0; i < n; i++, h += 2 * FASTCONV_VECTOR_BYTES) {
+      const Complex a = load(re, im, i);
+      const Vec r = Lanes::load(h), q = Lanes::load(h + FASTCONV_VECTOR_BYTES);
+      store(re, im, i, {a.re * r + a.im * q, a.im * r - a.re * q});
+    }
+  }
+
+  // re + i·im = (first + i·second) · turn, vectors `step` bytes apart in the planes.
+  static void load_turned(const char* first, const char* second, double turn_re, double turn_im,
+                          char* re, char* im, ptrdiff_t step, ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++, re += step, im += step) {
+      const Complex a = {Lanes::load(first + i * FASTCONV_VECTOR_BYTES),
+                         Lanes::load(second + i * FASTCONV_VECTOR_BYTES)};
+      const Complex b = multiply(a, Scalar(turn_re), Scalar(turn_im));
+      Lanes::store(re, b.re);
+      Lanes::store(im, b.im);
+    }
+  }
+
+  static void store_turned(const char* re, const char* im, ptrdiff_t step, double turn_re,
+                           double turn_im, char* first, char* second, ptrdiff_t count) {
+    for (ptrdiff_t i = 0; i < count; i++, re += step, im += step) {
+      const Complex a = {Lanes::load(re), Lanes::load(im)};
+      const Complex b = multiply(a, Scalar(turn_re), Scalar(turn_im));
+      Lanes::store(first + i * FASTCONV_VECTOR_BYTES, b.re);
+      Lanes::store(second + i * FASTCONV_VECTOR_BYTES, b.im);
+    }
+  }
+
+  // --- rounding errors --------------------------------------------------------------------------
+
+  static void add_squares(const void* plane, ptrdiff_t n, void* sums) {
+    const char* p = static_cast<const char*>(plane);
+    char* out = static_cast<char*>(sums);
+    Vec even = Lanes::load(out), odd = Lanes::zero();
+    for (ptrdiff_t i = 0; i + 1 < n; i += 2, p += 2 * FASTCONV_VECTOR_BYTES) {
+      const Vec a = Lanes::load(p), b = Lanes::load(p + FASTCONV_VECTOR_BYTES);
+      even += a * a;
+      odd += b * b;
+    }
+    if (n & 1) odd += Lanes::load(p) * Lanes::load(p);
+    Lanes::store(out, even + odd);
+  }
+
+  static FASTCONV_INLINE Vec larger(Vec a, Vec b) { return a > b ? a : b; }
+  static FASTCONV_INLINE Vec absolute(Vec a) { return larger(a, -a); }
+
+  static double least_peak(const void* line, ptrdiff_t n) {
+    const Scalar* x = static_cast<const Scalar*>(line);
+    Vec faults = Lanes::zero();  // zero unless something is not finite
+    Scalar least = Scalar(__builtin_inf()), last = 0;
+    ptrdiff_t i = 0;
+    for (; i + PEAK_BLOCK <= n; i += PEAK_BLOCK) {
+      Vec peak = Lanes::zero();
+#pragma GCC unroll 16
+      for (int v = 0; v < PEAK_BLOCK / int(lanes); v++) {
+        const Vec a = Lanes::load(reinterpret_cast<const char*>(x + i + v * lanes));
+        faults += a - a;
+        peak = larger(peak, absolute(a));
+      }
+      last = largest(peak);
+      least = last < least ? last : least;
+    }
+    Scalar fault = 0;
+    for (int l = 0; l < lanes; l++) fault += faults[l];
+    if (i < n) {  // the rest, in one block with what is before it
+      Scalar peak = i ? last : Scalar(0);
+      for (; i < n; i++) {
+        const Scalar a = x[i] < 0 ? -x[i] : x[i];
+        fault += a - a;
+        peak = a > peak ? a : peak;
+      }
+      least = peak < least ? peak : least;
+    }
+    return double(least + fault);
+  }
+
+  static FASTCONV_INLINE Scalar largest(Vec a) {
+    Scalar found = a[0];
+    for (int l = 1; l < lanes; l++) found = a[l] > found ? a[l] : found;
+    return found;
+  }
 };
 
 template <class Scalar>
 constexpr LaneSet lane_set() {
   typedef LaneTransform<Scalar> T;
-  return {int(T::lanes),    int(sizeof(Scalar)), T::forward,          T::inverse,
-          T::multiply_by,   T::load_real,        T::store_real,       T::load_complex,
-          T::store_complex, T::copy_vectors,     T::transpose_blocks, T::multiply_points};
+  return {int(T::lanes),          int(sizeof(Scalar)), T::forward,          T::inverse,
+          T::multiply_by,         T::load_real,        T::store_real,       T::load_complex,
+          T::store_complex,       T::copy_vectors,     T::transpose_blocks, T::multiply_points,
+          T::multiply_conjugates, T::load_turned,      T::store_turned,     T::add_squares,
+          T::least_peak};
 }
 
 }  // namespace

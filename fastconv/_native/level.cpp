@@ -43,7 +43,7 @@ const Level FASTCONV_TABLE(FASTCONV_LEVEL) = {
         tile_set<Complex<long double>>(),
     },
     {multiply_spectrum<float>, multiply_spectrum<double>, all_finite<float>, all_finite<double>,
-     zero_nonfinite<float>, zero_nonfinite<double>},
+     zero_nonfinite<float>, zero_nonfinite<double>, round_to_integers},
     lane_set<float>(),
     lane_set<double>(),
     pass_set<float>(),

@@ -3,68 +3,70 @@
 #include <stdint.h>
 #include <string.h>
 
-#include <atomic>
-
 #include "dispatch.hpp"
-#include "scratch.hpp"
+#include "lineio.hpp"
+#include "region.hpp"
 #include "stages.hpp"
-#include "threads.hpp"
 
 namespace fastconv {
 namespace {
 
-constexpr size_t alignment = 64;
 enum { MAX_LINES = 32 };
 
 bool is_complex(ElementType type) { return type == COMPLEX64 || type == COMPLEX128; }
+bool is_single(ElementType type) { return type == FLOAT32 || type == COMPLEX64; }
 
 class LineFftJob {
  public:
-  LineFftJob(const LineFft& fft, const Correlation& c, const void* spectrum, const Stages& stages)
-      : fft_(fft), c_(c), set_(lane_set_of(fft.type)), spectrum_(spectrum), stages_(stages) {
-    const CorrelationAxis& line = c.axes[c.axis_count - 1];
-    line_ = line;
-    element_ = set_.scalar_bytes * (is_complex(fft.type) ? 2 : 1);
-    lines_ = is_complex(fft.type) ? set_.lanes : 2 * set_.lanes;
+  LineFftJob(const LineFft& fft, const Correlation& c, const void* spectrum, const Stages& stages,
+             const BlockRun& run)
+      : fft_(fft),
+        c_(c),
+        run_(run),
+        set_(lane_set_of(fft.type)),
+        spectrum_(spectrum),
+        stages_(stages),
+        line_(c.axes[c.axis_count - 1]),
+        reader_(line_, fft.type, run.x_type, c.boundary, c.fill),
+        writer_(line_, fft.type, run.out_type),
+        judge_(is_single(fft.type), fft.points, run.need),
+        blocks_(line_fft_count(fft, c)) {
+    complex_ = is_complex(fft.type);
+    element_ = set_.scalar_bytes * (complex_ ? 2 : 1);
+    lines_ = complex_ ? set_.lanes : 2 * set_.lanes;
     valid_ = fft.points - fft.skip;
-    blocks_ = (line.out_extent + valid_ - 1) / valid_;
-    outer_ = 1;
-    for (int a = 0; a + 1 < c.axis_count; a++) outer_ *= c.axes[a].out_extent;
     plane_bytes_ = fft.points * set_.lanes * set_.scalar_bytes;
     line_bytes_ = fft.points * element_;
   }
 
-  ptrdiff_t batches() const { return (outer_ * blocks_ + lines_ - 1) / lines_; }
+  // Batches of blocks.
+  ptrdiff_t items() const { return ceil_div(wanted(), lines_); }
   // Two planes, a line of scratch for each block, and one line of zeros for blocks that are none.
   ptrdiff_t scratch_bytes() const { return 2 * plane_bytes_ + (lines_ + 1) * line_bytes_; }
 
-  void clear_zeros(char* scratch) const {
+  void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
     memset(scratch + 2 * plane_bytes_ + lines_ * line_bytes_, 0, size_t(line_bytes_));
-  }
-
-  // What was not finite, before the transforms and after them.
-  struct Found {
-    ptrdiff_t before = 0, after = 0;
-  };
-
-  Found run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
-    Found found;
-    for (ptrdiff_t batch = first; batch < last; batch++) run_batch(batch, scratch, found);
-    return found;
+    for (ptrdiff_t batch = first; batch < last; batch++) run_batch(batch, scratch);
   }
 
  private:
   struct Block {
-    const char* x;  // the line of data it lies on
-    char* out;      // its first output
+    ptrdiff_t number;  // none where it is negative
+    const char* x;     // the line of data it lies on
+    char* out;         // its first output
     ptrdiff_t first;
     ptrdiff_t count;  // outputs it gives; 0 where the batch is not full
   };
 
-  Block block(ptrdiff_t number) const {
-    Block b = {c_.x, c_.out, number % blocks_ * valid_, 0};
-    ptrdiff_t rest = number / blocks_;
-    if (rest >= outer_) return b;
+  ptrdiff_t wanted() const { return run_.chosen ? run_.chosen_count : blocks_; }
+
+  Block block(ptrdiff_t index) const {
+    Block b = {-1, c_.x, c_.out, 0, 0};
+    if (index >= wanted()) return b;
+    b.number = run_.chosen ? run_.chosen[index] : index;
+    const ptrdiff_t of_line = ceil_div(line_.out_extent, valid_);
+    b.first = b.number % of_line * valid_;
+    ptrdiff_t rest = b.number / of_line;
     for (int a = c_.axis_count - 2; a >= 0; a--) {
       const CorrelationAxis& axis = c_.axes[a];
       b.x += rest % axis.out_extent * axis.x_stride;
@@ -72,11 +74,11 @@ class LineFftJob {
       rest /= axis.out_extent;
     }
     b.out += b.first * line_.out_stride;
-    b.count = line_.out_extent - b.first < valid_ ? line_.out_extent - b.first : valid_;
+    b.count = min(line_.out_extent - b.first, valid_);
     return b;
   }
 
-  void run_batch(ptrdiff_t batch, char* scratch, Found& found) const {
+  void run_batch(ptrdiff_t batch, char* scratch) const {
     char* re = scratch;
     char* im = re + plane_bytes_;
     char* lines = im + plane_bytes_;
@@ -87,91 +89,133 @@ class LineFftJob {
       blocks[l] = block(batch * lines_ + l);
       in[l] = blocks[l].count ? data(blocks[l], lines + l * line_bytes_) : zeros;
     }
-    if (is_complex(fft_.type)) {
+    if (complex_) {
       set_.load_complex(in, fft_.points, re, im);
     } else {
       set_.load_real(in, fft_.points, re);
       set_.load_real(in + set_.lanes, fft_.points, im);
     }
-    found.before += zero_nonfinite(re, 2 * fft_.points * set_.lanes);
+    double needed[MAX_LINES] = {};  // by lane
+    if (judge_.judges()) find_needed(re, im, blocks, needed);
     set_.forward(stages_.stages, stages_.count, re, im);
     set_.multiply(spectrum_, fft_.points, re, im);
     set_.inverse(stages_.stages, stages_.count, re, im);
-    found.after += zero_nonfinite(re, 2 * fft_.points * set_.lanes);
 
     // Whole blocks go to the output itself, others by way of their scratch line.
     char* out[MAX_LINES];
-    for (int l = 0; l < lines_; l++)
-      out[l] = whole(blocks[l]) ? blocks[l].out : lines + l * line_bytes_;
-    if (is_complex(fft_.type)) {
+    for (int l = 0; l < lines_; l++) {
+      const bool whole = blocks[l].count == valid_ && writer_.takes(blocks[l].out);
+      out[l] = whole ? blocks[l].out : lines + l * line_bytes_;
+    }
+    if (complex_) {
       set_.store_complex(re, im, fft_.skip, valid_, out);
     } else {
       set_.store_real(re, fft_.skip, valid_, out);
       set_.store_real(im, fft_.skip, valid_, out + set_.lanes);
     }
-    for (int l = 0; l < lines_; l++)
-      if (blocks[l].count && !whole(blocks[l])) copy_out(blocks[l], out[l]);
-  }
-
-  bool aligned(const char* p) const {
-    return reinterpret_cast<uintptr_t>(p) % size_t(set_.scalar_bytes) == 0;
-  }
-  bool whole(const Block& b) const {
-    return b.count == valid_ && line_.out_stride == element_ && aligned(b.out);
-  }
-
-  // The block's data: where it lies, or gathered.
-  const char* data(const Block& b, char* scratch) const {
-    const ptrdiff_t start = b.first + line_.offset - (fft_.skip - (line_.taps - 1));
-    const char* at = b.x + start * line_.x_stride;
-    if (start >= 0 && start + fft_.points <= line_.x_extent && line_.x_stride == element_ &&
-        aligned(at))
-      return at;
-    const GatherAxis axis = {line_.x_extent, line_.x_stride, start, fft_.points, element_};
-    gather(b.x, scratch, &axis, 1, element_, c_.boundary, c_.fill);
-    return scratch;
-  }
-
-  void copy_out(const Block& b, const char* from) const {
-    if (line_.out_stride == element_) {
-      memcpy(b.out, from, size_t(b.count * element_));
-      return;
+    for (int l = 0; l < lines_; l++) {
+      const Block& b = blocks[l];
+      if (!b.count) continue;
+      if (judge_.judges()) judge(b, out[l], needed[l % set_.lanes]);
+      if (out[l] == b.out) continue;
+      if (writer_.takes(b.out))
+        memcpy(b.out, out[l], size_t(b.count * element_));
+      else
+        writer_.write(out[l], b.out, b.count);
     }
-    for (ptrdiff_t i = 0; i < b.count; i++)
-      memcpy(b.out + i * line_.out_stride, from + i * element_, size_t(element_));
   }
 
-  ptrdiff_t zero_nonfinite(char* plane, ptrdiff_t scalars) const {
+  void mark(const Block& b, unsigned char mark) const {
+    if (b.number >= 0) run_.marks[b.number] |= mark;
+  }
+
+  void judge(const Block& b, const char* line, double needed) const {
+    // A lane that is out of range may hold zeros: they are exact.
+    const double peak = set_.least_peak(line, b.count * (complex_ ? 2 : 1));
+    mark(b, Judge::mark(peak, needed));
+  }
+
+  // What the peaks of each lane's blocks must be. NaN and Inf become zero.
+  void find_needed(char* re, char* im, const Block* blocks, double* needed) const {
+    double squares[MAX_LINES];
+    if (!add_squares(re, im, squares)) {
+      mark_nonfinite(re, blocks);
+      mark_nonfinite(im, complex_ ? blocks : blocks + set_.lanes);
+      add_squares(re, im, squares);
+    }
+    for (int l = 0; l < set_.lanes; l++) {
+      needed[l] = judge_.needed(squares[l]);
+      if (needed[l] >= 0) continue;
+      // The transforms of zeros are exact.
+      if (largest(re, l) + largest(im, l) == 0) continue;
+      mark(blocks[l], OUT_OF_RANGE);
+      if (!complex_) mark(blocks[set_.lanes + l], OUT_OF_RANGE);
+    }
+  }
+
+  // Of every lane; returns whether all are finite.
+  bool add_squares(const char* re, const char* im, double* squares) const {
+    alignas(cache_line) char sums[cache_line] = {};  // a vector
+    set_.add_squares(re, fft_.points, sums);
+    set_.add_squares(im, fft_.points, sums);
+    bool finite = true;
+    for (int l = 0; l < set_.lanes; l++) {
+      squares[l] = scalar(sums, l);
+      finite = finite && squares[l] < HUGE_VAL;
+    }
+    return finite;
+  }
+
+  double scalar(const char* plane, ptrdiff_t i) const {
+    return set_.scalar_bytes == 4 ? reinterpret_cast<const float*>(plane)[i]
+                                  : reinterpret_cast<const double*>(plane)[i];
+  }
+
+  // Scans a plane that may hold NaN or Inf, and zeroes them.
+  void mark_nonfinite(char* plane, const Block* blocks) const {
+    for (int l = 0; l < set_.lanes; l++)
+      if (!(largest(plane, l) < HUGE_VAL)) mark(blocks[l], MET_NONFINITE);
     const SpectrumSet& passes = levels().used->spectrum;
     if (set_.scalar_bytes == 4)
-      return passes.zero_nonfinite_f32(reinterpret_cast<float*>(plane), scalars);
-    return passes.zero_nonfinite_f64(reinterpret_cast<double*>(plane), scalars);
+      passes.zero_nonfinite_f32(reinterpret_cast<float*>(plane), fft_.points * set_.lanes);
+    else
+      passes.zero_nonfinite_f64(reinterpret_cast<double*>(plane), fft_.points * set_.lanes);
+  }
+
+  // The largest |x| of a lane; NaN or Inf where any is.
+  double largest(const char* plane, int lane) const {
+    double found = 0, faults = 0;
+    for (ptrdiff_t i = 0; i < fft_.points; i++) {
+      const double x = fabs(scalar(plane, i * set_.lanes + lane));
+      faults += x - x;
+      if (x > found) found = x;
+    }
+    return found + faults;
+  }
+
+  // The block's data: where it lies, or read.
+  const char* data(const Block& b, char* scratch) const {
+    const ptrdiff_t start = b.first + line_.offset - (fft_.skip - (line_.taps - 1));
+    if (const char* at = reader_.in_place(b.x, start, fft_.points)) return at;
+    reader_.read(b.x, reader_.span(start, fft_.points), scratch);
+    return scratch;
   }
 
   const LineFft& fft_;
   const Correlation& c_;
+  const BlockRun& run_;
   const LaneSet& set_;
   const void* spectrum_;
   const Stages& stages_;
-  CorrelationAxis line_;
+  const CorrelationAxis line_;
+  const LineReader reader_;
+  const LineWriter writer_;
+  const Judge judge_;
+  const ptrdiff_t blocks_;
+  bool complex_;
   int lines_;
-  ptrdiff_t element_, valid_, blocks_, outer_, plane_bytes_, line_bytes_;
+  ptrdiff_t element_, valid_, plane_bytes_, line_bytes_;
 };
-
-struct Region {
-  const LineFftJob* job;
-  char* scratch;
-  ptrdiff_t scratch_stride;
-  std::atomic<ptrdiff_t> nonfinite, overflowed;
-};
-
-void run_region(void* context, ptrdiff_t first, ptrdiff_t last, int thread) {
-  Region* region = static_cast<Region*>(context);
-  const LineFftJob::Found found =
-      region->job->run(first, last, region->scratch + thread * region->scratch_stride);
-  region->nonfinite += found.before;
-  region->overflowed += found.after;
-}
 
 }  // namespace
 
@@ -216,25 +260,19 @@ Status line_fft_spectrum(const LineFft& fft, const char* w, ptrdiff_t taps, void
   return Status::ok;
 }
 
+ptrdiff_t line_fft_count(const LineFft& fft, const Correlation& correlation) {
+  const CorrelationAxis* axes = correlation.axes;
+  const int last = correlation.axis_count - 1;
+  ptrdiff_t count = ceil_div(axes[last].out_extent, fft.points - fft.skip);
+  for (int a = 0; a < last; a++) count *= axes[a].out_extent;
+  return count;
+}
+
 Status line_fft_correlate(const LineFft& fft, const Correlation& correlation, const void* spectrum,
-                          int threads, ptrdiff_t* nonfinite, ptrdiff_t* overflowed) {
+                          const BlockRun& run, int threads) {
   const Stages* stages = stages_for(fft.points, lane_set_of(fft.type).scalar_bytes);
   if (!stages) return Status::no_memory;
-  LineFftJob job(fft, correlation, spectrum, *stages);
-  if (threads > job.batches()) threads = int(job.batches());
-  Region region;
-  region.job = &job;
-  region.scratch_stride = (job.scratch_bytes() + ptrdiff_t(alignment) - 1) / ptrdiff_t(alignment) *
-                          ptrdiff_t(alignment);
-  region.nonfinite = region.overflowed = 0;
-  region.scratch = take_scratch(threads * region.scratch_stride);
-  if (!region.scratch) return Status::no_memory;
-  for (int t = 0; t < threads; t++) job.clear_zeros(region.scratch + t * region.scratch_stride);
-  parallel_for(job.batches(), threads, run_region, &region);
-  give_scratch_back(region.scratch);
-  *nonfinite = region.nonfinite;
-  *overflowed = region.overflowed;
-  return Status::ok;
+  return run_items(LineFftJob(fft, correlation, spectrum, *stages, run), threads);
 }
 
 }  // namespace fastconv

@@ -1,8 +1,9 @@
-// Overlap-save along one contiguous axis, many blocks side by side in the lanes.
+// Overlap-save along one axis, many blocks side by side in the lanes.
 #pragma once
 #include "boundary.hpp"
 #include "direct.hpp"
 #include "job.hpp"
+#include "overlap.hpp"
 
 namespace fastconv {
 
@@ -21,11 +22,12 @@ int line_fft_lanes(ElementType type);
 // w holds `taps` contiguous elements of the type.
 Status line_fft_spectrum(const LineFft& fft, const char* w, ptrdiff_t taps, void* spectrum);
 
+// Blocks that a correlation is cut into, numbered along the lines.
+ptrdiff_t line_fft_count(const LineFft& fft, const Correlation& correlation);
+
 // out[p] = Σ_k w[k] · x̃[p + offset + k] along axes[axis_count - 1]; the other axes are batches
 // (one tap, no offset). Taps and w's strides in the axes are used for their count alone.
-// NaN and Inf in the data are taken as zero; *nonfinite tells how many there were, *overflowed how
-// many came out of the transforms.
 Status line_fft_correlate(const LineFft& fft, const Correlation& correlation, const void* spectrum,
-                          int threads, ptrdiff_t* nonfinite, ptrdiff_t* overflowed);
+                          const BlockRun& run, int threads);
 
 }  // namespace fastconv

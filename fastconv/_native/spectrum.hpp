@@ -41,5 +41,17 @@ ptrdiff_t zero_nonfinite(Scalar* a, ptrdiff_t count) {
   return found;
 }
 
+// Adding 1.5 · 2^52 leaves the integer in the low bits of the sum.
+inline void round_to_integers(const double* a, ptrdiff_t count, long long* integers) {
+  constexpr double shift = 6755399441055744.0;
+  constexpr long long shift_bits = 0x4338000000000000;
+  for (ptrdiff_t i = 0; i < count; i++) {
+    const double sum = a[i] + shift;
+    long long bits;
+    __builtin_memcpy(&bits, &sum, sizeof bits);
+    integers[i] = bits - shift_bits;
+  }
+}
+
 }  // namespace
 }  // namespace fastconv

@@ -25,10 +25,9 @@ char* fill_twiddles(const LaneStage& s, char* at) {
   Scalar* twiddle = reinterpret_cast<Scalar*>(at);
   for (ptrdiff_t j = 0; j < s.points / s.radix; j++)
     for (int k = 1; k < s.radix; k++) {
-      // The angle's integer part first: cos and sin are exact at the quarters then.
-      const double angle = -2 * M_PI * double(j * k % s.points) / double(s.points);
-      *twiddle++ = Scalar(cos(angle));
-      *twiddle++ = Scalar(sin(angle));
+      const Root root = root_of_unity(j * k, s.points);
+      *twiddle++ = Scalar(root.re);
+      *twiddle++ = Scalar(root.im);
     }
   return reinterpret_cast<char*>(twiddle);
 }
@@ -65,6 +64,35 @@ Stages* make_stages(ptrdiff_t points, int scalar_bytes) {
 }
 
 }  // namespace
+
+Root root_of_unity(ptrdiff_t j, ptrdiff_t n) {
+  j &= n - 1;
+  const ptrdiff_t quarter = n / 4, turn = j / quarter, rest = j % quarter;
+  const bool beyond = 2 * rest > quarter;
+  const double angle = 2 * M_PI * double(beyond ? quarter - rest : rest) / double(n);
+  const double c = beyond ? sin(angle) : cos(angle), s = beyond ? cos(angle) : sin(angle);
+  switch (turn) {
+    case 0:
+      return {c, -s};
+    case 1:
+      return {-s, -c};
+    case 2:
+      return {-c, s};
+    default:
+      return {s, c};
+  }
+}
+
+ptrdiff_t frequency_at(const Stages& stages, ptrdiff_t position) {
+  ptrdiff_t frequency = 0, factor = 1;
+  for (int s = 0; s < stages.count; s++) {
+    const ptrdiff_t part = stages.stages[s].points / stages.stages[s].radix;
+    frequency += position / part * factor;
+    position %= part;
+    factor *= stages.stages[s].radix;
+  }
+  return frequency;
+}
 
 const LaneSet& lane_set_of(ElementType type) {
   const Level& level = *levels().used;

@@ -1,29 +1,20 @@
-// A tile lies in groups of as many columns as a vector has lanes: group[z][row][lane], a plane of
-// real and a plane of imaginary parts. Two real tiles travel as re + i·im. Transforms along rows'
-// index take a group as it lies; those along z go by way of a buffer; for those along the columns,
-// `lanes` rows at a time are transposed into the buffer, transformed, multiplied by the kernel's
-// spectrum, transformed back and transposed to where they came from. So the tile is read and
-// written once a pass, and every butterfly works on whole vectors.
-//
-// The kernel stands in its tile at -k modulo the points: a tile's first outputs are its valid ones,
-// and start at a group's first lane.
+// Two real tiles travel as re + i·im: the kernel is real and keeps them apart. It stands in its
+// tile at -k modulo the points, so that a tile's first outputs are its valid ones, and start at a
+// group's first lane.
 #include "tilefft.hpp"
 
 #include <stdint.h>
 #include <string.h>
 
-#include <atomic>
+#include <initializer_list>
 
 #include "dispatch.hpp"
-#include "scratch.hpp"
-#include "sizes.hpp"
-#include "stages.hpp"
-#include "threads.hpp"
+#include "lineio.hpp"
+#include "region.hpp"
+#include "tiletransform.hpp"
 
 namespace fastconv {
 namespace {
-
-constexpr ptrdiff_t alignment = 64;
 
 // Rows ahead of the one that is copied: the processor does not see that a row's end is followed by
 // the next row's start.
@@ -31,172 +22,69 @@ constexpr ptrdiff_t prefetched_rows = 4;
 
 template <int Write>
 void prefetch(const char* p, ptrdiff_t bytes) {
-  for (ptrdiff_t i = 0; i < bytes; i += alignment) __builtin_prefetch(p + i, Write);
+  for (ptrdiff_t i = 0; i < bytes; i += cache_line) __builtin_prefetch(p + i, Write);
 }
 
-// Where everything lies in a tile, and in the scratch of one thread.
-struct Shape {
-  Shape(const TileFft& fft, const LaneSet& set) {
-    depth = fft.axes == 3 ? fft.points[0] : 1;
-    rows = fft.points[fft.axes - 2];
-    columns = fft.points[fft.axes - 1];
-    vector = set.lanes * set.scalar_bytes;
-    groups = columns / set.lanes;
-    // A line of cache between planes: a power of two would put all groups into few sets of L1.
-    plane = depth * rows * vector + alignment;
-    const ptrdiff_t longest = columns > depth ? columns : depth;
-    buffer_plane = longest * vector + alignment;
-    buffer = groups * 2 * plane;
-    line = buffer + 2 * buffer_plane;
-    const ptrdiff_t line_bytes = round_up(columns * set.scalar_bytes, alignment);
+TileTransform transform_of(const TileFft& fft) {
+  return TileTransform(fft.axes == 3 ? fft.points[0] : 1, fft.points[fft.axes - 2],
+                       fft.points[fft.axes - 1], lane_set_of(fft.type));
+}
+
+// A thread's scratch: the tile with its buffer, a line of data, a line of the fill, and for each
+// column where its data lies. Lines hold doubles.
+struct Places {
+  explicit Places(const TileLayout& layout) {
+    const ptrdiff_t line_bytes = round_up(layout.columns * ptrdiff_t(sizeof(double)), cache_line);
+    line = layout.bytes;
     fill = line + line_bytes;
     sources = fill + line_bytes;
-    bytes = round_up(sources + columns * ptrdiff_t(sizeof(ptrdiff_t)), alignment);
+    bytes = sources + layout.columns * ptrdiff_t(sizeof(ptrdiff_t));
   }
-
-  ptrdiff_t depth, rows, columns;  // points
-  ptrdiff_t groups, vector;
-  ptrdiff_t plane, buffer_plane;  // bytes from a plane to the next
-  // The tile stands first; then, in bytes: the buffer, a line of data, a line of the fill, and for
-  // each column where its data lies.
-  ptrdiff_t buffer, line, fill, sources, bytes;
-};
-
-// A pass over a tile: the transforms, and what is common to data and kernel.
-class Transform {
- public:
-  Transform(const TileFft& fft, const LaneSet& set)
-      : set_(set),
-        shape_(fft, set),
-        rows_(stages_for(shape_.rows, set.scalar_bytes)),
-        columns_(stages_for(shape_.columns, set.scalar_bytes)),
-        depth_(shape_.depth > 1 ? stages_for(shape_.depth, set.scalar_bytes) : nullptr) {}
-
-  bool ready() const { return rows_ && columns_ && (depth_ || shape_.depth == 1); }
-  const Shape& shape() const { return shape_; }
-  const LaneSet& set() const { return set_; }
-
-  char* re(char* scratch, ptrdiff_t group) const { return scratch + 2 * group * shape_.plane; }
-  char* im(char* scratch, ptrdiff_t group) const { return re(scratch, group) + shape_.plane; }
-
-  // One group along z and rows; only the first `used` of z hold data, or are wanted.
-  void forward_group(char* scratch, ptrdiff_t group, ptrdiff_t used) const {
-    const ptrdiff_t slab = shape_.rows * shape_.vector;
-    char* re = this->re(scratch, group);
-    char* im = this->im(scratch, group);
-    for (ptrdiff_t z = 0; z < used; z++)
-      set_.forward(rows_->stages, rows_->count, re + z * slab, im + z * slab);
-    if (depth_) along_depth(set_.forward, scratch, re, im, used, shape_.depth);
-  }
-  void inverse_group(char* scratch, ptrdiff_t group, ptrdiff_t used) const {
-    const ptrdiff_t slab = shape_.rows * shape_.vector;
-    char* re = this->re(scratch, group);
-    char* im = this->im(scratch, group);
-    if (depth_) along_depth(set_.inverse, scratch, re, im, shape_.depth, used);
-    for (ptrdiff_t z = 0; z < used; z++)
-      set_.inverse(rows_->stages, rows_->count, re + z * slab, im + z * slab);
-  }
-
-  // `lanes` rows of the tile, from the first `groups` of the groups into the buffer, transformed.
-  void forward_rows(char* scratch, ptrdiff_t row, ptrdiff_t groups) const {
-    char* re = scratch + shape_.buffer;
-    char* im = re + shape_.buffer_plane;
-    const ptrdiff_t block = set_.lanes * shape_.vector;
-    const ptrdiff_t at = row * shape_.vector;
-    set_.transpose_blocks(scratch + at, 2 * shape_.plane, re, block, groups);
-    set_.transpose_blocks(scratch + shape_.plane + at, 2 * shape_.plane, im, block, groups);
-    memset(re + groups * block, 0, size_t((shape_.groups - groups) * block));
-    memset(im + groups * block, 0, size_t((shape_.groups - groups) * block));
-    set_.forward(columns_->stages, columns_->count, re, im);
-  }
-  void multiply_rows(char* scratch, const void* spectrum, ptrdiff_t row) const {
-    char* re = scratch + shape_.buffer;
-    set_.multiply_points(
-        static_cast<const char*>(spectrum) + 2 * row * shape_.columns * set_.scalar_bytes,
-        shape_.columns, re, re + shape_.buffer_plane);
-  }
-  void inverse_rows(char* scratch, ptrdiff_t row, ptrdiff_t groups) const {
-    char* re = scratch + shape_.buffer;
-    char* im = re + shape_.buffer_plane;
-    const ptrdiff_t block = set_.lanes * shape_.vector;
-    const ptrdiff_t at = row * shape_.vector;
-    set_.inverse(columns_->stages, columns_->count, re, im);
-    set_.transpose_blocks(re, block, scratch + at, 2 * shape_.plane, groups);
-    set_.transpose_blocks(im, block, scratch + shape_.plane + at, 2 * shape_.plane, groups);
-  }
-
- private:
-  template <class Function>
-  void along_depth(Function transform, char* scratch, char* re, char* im, ptrdiff_t from,
-                   ptrdiff_t to) const {
-    char* buffer_re = scratch + shape_.buffer;
-    char* buffer_im = buffer_re + shape_.buffer_plane;
-    const ptrdiff_t vector = shape_.vector, slab = shape_.rows * vector;
-    for (ptrdiff_t y = 0; y < shape_.rows; y++, re += vector, im += vector) {
-      set_.copy_vectors(re, slab, buffer_re, vector, from);
-      set_.copy_vectors(im, slab, buffer_im, vector, from);
-      memset(buffer_re + from * vector, 0, size_t((shape_.depth - from) * vector));
-      memset(buffer_im + from * vector, 0, size_t((shape_.depth - from) * vector));
-      transform(depth_->stages, depth_->count, buffer_re, buffer_im);
-      set_.copy_vectors(buffer_re, vector, re, slab, to);
-      set_.copy_vectors(buffer_im, vector, im, slab, to);
-    }
-  }
-
-  const LaneSet& set_;
-  const Shape shape_;
-  const Stages *rows_, *columns_, *depth_;
+  ptrdiff_t line, fill, sources, bytes;
 };
 
 class TileFftJob {
  public:
   TileFftJob(const TileFft& fft, const Correlation& c, const void* spectrum,
-             const Transform& transform)
+             const TileTransform& transform, const BlockRun& run)
       : c_(c),
+        run_(run),
         set_(transform.set()),
         spectrum_(spectrum),
         transform_(transform),
-        shape_(transform.shape()),
+        layout_(transform.layout()),
+        places_(layout_),
         element_(set_.scalar_bytes),
-        batch_axes_(c.axis_count - fft.axes) {
+        batch_axes_(c.axis_count - fft.axes),
+        reader_(c.axes[c.axis_count - 1], fft.type, run.x_type, c.boundary, c.fill),
+        writer_(c.axes[c.axis_count - 1], fft.type, run.out_type),
+        judge_(fft.type == FLOAT32, transform.points(), run.need),
+        tiles_(tile_fft_count(fft, c)) {
     // Without a z there is one of one element.
     tiled_[0] = {1, 0, 1, 0, 1, 0, 0};
-    for (int a = 0; a < fft.axes; a++)
+    step_[0] = 1;
+    for (int a = 0; a < fft.axes; a++) {
       tiled_[MAX_TILE_AXES - fft.axes + a] = c.axes[batch_axes_ + a];
-    const ptrdiff_t points[] = {shape_.depth, shape_.rows, shape_.columns};
-    tiles_ = 1;
-    for (int a = 0; a < MAX_TILE_AXES; a++) {
-      const ptrdiff_t valid = points[a] - tiled_[a].taps + 1;
-      // Tiles of one size, so that what they transform is as small as it can be; whole vectors.
-      step_[a] = ceil_div(tiled_[a].out_extent, ceil_div(tiled_[a].out_extent, valid));
-      if (a == MAX_TILE_AXES - 1 && round_up(step_[a], set_.lanes) <= valid)
-        step_[a] = round_up(step_[a], set_.lanes);
-      counts_[a] = ceil_div(tiled_[a].out_extent, step_[a]);
-      tiles_ *= counts_[a];
+      step_[MAX_TILE_AXES - fft.axes + a] = fft.step[a];
     }
-    for (int a = 0; a < batch_axes_; a++) tiles_ *= c.axes[a].out_extent;
   }
 
-  ptrdiff_t pairs() const { return ceil_div(tiles_, 2); }
+  // Pairs of tiles.
+  ptrdiff_t items() const { return ceil_div(run_.chosen ? run_.chosen_count : tiles_, 2); }
+  ptrdiff_t scratch_bytes() const { return places_.bytes; }
 
-  // What was not finite, before the transforms and after them.
-  struct Found {
-    ptrdiff_t before = 0, after = 0;
-  };
-
-  Found run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
-    char* fill = scratch + shape_.fill;
-    memset(fill, 0, size_t(shape_.columns * element_));
+  void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
+    char* fill = scratch + places_.fill;
+    memset(fill, 0, size_t(layout_.columns * element_));
     if (c_.fill)
-      for (ptrdiff_t i = 0; i < shape_.columns; i++)
+      for (ptrdiff_t i = 0; i < layout_.columns; i++)
         memcpy(fill + i * element_, c_.fill, size_t(element_));
-    Found found;
-    for (ptrdiff_t pair = first; pair < last; pair++) run_pair(pair, scratch, found);
-    return found;
+    for (ptrdiff_t pair = first; pair < last; pair++) run_pair(pair, scratch);
   }
 
  private:
   struct Tile {
+    ptrdiff_t number;                // none where it is negative
     const char* x;                   // of its batch
     char* out;                       // its first output
     ptrdiff_t start[MAX_TILE_AXES];  // of its data, in the extended input
@@ -204,167 +92,108 @@ class TileFftJob {
     ptrdiff_t reach[MAX_TILE_AXES];  // of data that they read
   };
 
-  Tile tile(ptrdiff_t number) const {
-    Tile t = {c_.x, c_.out, {}, {}, {}};
-    if (number >= tiles_) return t;
+  Tile tile(ptrdiff_t index) const {
+    Tile t = {-1, c_.x, c_.out, {}, {}, {}};
+    if (index >= (run_.chosen ? run_.chosen_count : tiles_)) return t;
+    ptrdiff_t rest = t.number = run_.chosen ? run_.chosen[index] : index;
     for (int a = MAX_TILE_AXES - 1; a >= 0; a--) {
       const CorrelationAxis& axis = tiled_[a];
-      const ptrdiff_t first = number % counts_[a] * step_[a];
-      number /= counts_[a];
+      const ptrdiff_t tiles = ceil_div(axis.out_extent, step_[a]);
+      const ptrdiff_t first = rest % tiles * step_[a];
+      rest /= tiles;
       t.start[a] = first + axis.offset;
-      t.count[a] = axis.out_extent - first < step_[a] ? axis.out_extent - first : step_[a];
+      t.count[a] = min(axis.out_extent - first, step_[a]);
       t.reach[a] = t.count[a] + axis.taps - 1;
       t.out += first * axis.out_stride;
     }
     for (int a = batch_axes_ - 1; a >= 0; a--) {
       const CorrelationAxis& axis = c_.axes[a];
-      t.x += number % axis.out_extent * axis.x_stride;
-      t.out += number % axis.out_extent * axis.out_stride;
-      number /= axis.out_extent;
+      t.x += rest % axis.out_extent * axis.x_stride;
+      t.out += rest % axis.out_extent * axis.out_stride;
+      rest /= axis.out_extent;
     }
     return t;
   }
 
-  static ptrdiff_t larger(ptrdiff_t a, ptrdiff_t b) { return a > b ? a : b; }
+  void mark(const Tile& t, unsigned char mark) const {
+    if (t.number >= 0) run_.marks[t.number] |= mark;
+  }
 
-  void run_pair(ptrdiff_t pair, char* scratch, Found& found) const {
+  void run_pair(ptrdiff_t pair, char* scratch) const {
     const Tile a = tile(2 * pair), b = tile(2 * pair + 1);
-    const ptrdiff_t in_depth = larger(a.reach[0], b.reach[0]);
-    const ptrdiff_t in_groups = ceil_div(larger(a.reach[2], b.reach[2]), set_.lanes);
-    const ptrdiff_t out_depth = larger(a.count[0], b.count[0]);
-    const ptrdiff_t out_groups = ceil_div(larger(a.count[2], b.count[2]), set_.lanes);
-    const ptrdiff_t out_rows = larger(a.count[1], b.count[1]);
-    const ptrdiff_t slab = shape_.rows * set_.lanes;
+    const ptrdiff_t in_depth = max(a.reach[0], b.reach[0]);
+    const ptrdiff_t in_groups = ceil_div(max(a.reach[2], b.reach[2]), set_.lanes);
+    const ptrdiff_t out_depth = max(a.count[0], b.count[0]);
+    const ptrdiff_t out_groups = ceil_div(max(a.count[2], b.count[2]), set_.lanes);
+    char* buffer = scratch + layout_.buffer;
 
     load(a, scratch, transform_.re(scratch, 0), in_depth, in_groups);
     load(b, scratch, transform_.im(scratch, 0), in_depth, in_groups);
-    for (ptrdiff_t g = 0; g < in_groups; g++) {
-      found.before += zero_nonfinite(transform_.re(scratch, g), in_depth * slab);
-      found.before += zero_nonfinite(transform_.im(scratch, g), in_depth * slab);
-      transform_.forward_group(scratch, g, in_depth);
-    }
-    for (ptrdiff_t row = 0; row < shape_.depth * shape_.rows; row += set_.lanes) {
-      transform_.forward_rows(scratch, row, in_groups);
-      transform_.multiply_rows(scratch, spectrum_, row);
-      transform_.inverse_rows(scratch, row, out_groups);
-    }
-    for (ptrdiff_t g = 0; g < out_groups; g++) {
-      transform_.inverse_group(scratch, g, out_depth);
-      for (ptrdiff_t z = 0; z < out_depth; z++) {
-        const ptrdiff_t at = z * slab * element_;
-        found.after += zero_nonfinite(transform_.re(scratch, g) + at, out_rows * set_.lanes);
-        found.after += zero_nonfinite(transform_.im(scratch, g) + at, out_rows * set_.lanes);
+    double needed = 0;
+    if (judge_.judges()) {
+      const double squares = squares_of(a, b, scratch, in_depth, in_groups);
+      needed = judge_.needed(squares);
+      if (needed < 0 && !all_zero(scratch, in_depth, in_groups)) {
+        mark(a, OUT_OF_RANGE);
+        mark(b, OUT_OF_RANGE);
+        return;
       }
     }
-    store(a, transform_.re(scratch, 0));
-    store(b, transform_.im(scratch, 0));
+    for (ptrdiff_t g = 0; g < in_groups; g++)
+      transform_.forward_group(scratch, buffer, g, in_depth);
+    for (ptrdiff_t row = 0; row < layout_.depth * layout_.rows; row += set_.lanes)
+      transform_.convolve_rows(scratch, buffer, spectrum_, row, in_groups, out_groups);
+    for (ptrdiff_t g = 0; g < out_groups; g++)
+      transform_.inverse_group(scratch, buffer, g, out_depth);
+    store(a, scratch, transform_.re(scratch, 0), needed);
+    store(b, scratch, transform_.im(scratch, 0), needed);
   }
 
-  bool aligned(const char* p) const {
-    return reinterpret_cast<uintptr_t>(p) % size_t(element_) == 0;
-  }
-
-  // One tile's data into one plane of each group; zeros where it reaches less far.
-  void load(const Tile& t, char* scratch, char* plane, ptrdiff_t depth, ptrdiff_t groups) const {
-    const CorrelationAxis& z_axis = tiled_[0];
-    const CorrelationAxis& row_axis = tiled_[1];
-    const CorrelationAxis& line = tiled_[2];
-    const ptrdiff_t group = 2 * shape_.plane;
-    const bool inside = t.start[2] >= 0 && t.start[2] + groups * set_.lanes <= line.x_extent &&
-                        line.x_stride == element_;
-    ptrdiff_t* sources = reinterpret_cast<ptrdiff_t*>(scratch + shape_.sources);
-    char* assembled = scratch + shape_.line;
-    char* fill = scratch + shape_.fill;
-    ptrdiff_t first = 0, last = 0;
-    if (!inside) {
-      first = find_sources(t, sources, last);
-      memset(assembled, 0, size_t(shape_.columns * element_));
+  // Σ x² of both tiles. NaN and Inf become zero.
+  double squares_of(const Tile& a, const Tile& b, char* scratch, ptrdiff_t depth,
+                    ptrdiff_t groups) const {
+    const double sum = add_squares(scratch, depth, groups);
+    if (sum < HUGE_VAL) return sum;
+    ptrdiff_t in_a = 0, in_b = 0;
+    const ptrdiff_t scalars = depth * layout_.rows * set_.lanes;
+    for (ptrdiff_t g = 0; g < groups; g++) {
+      in_a += zero_nonfinite(transform_.re(scratch, g), scalars);
+      in_b += zero_nonfinite(transform_.im(scratch, g), scalars);
     }
-    for (ptrdiff_t z = 0; z < depth; z++) {
-      const bool empty = z >= t.reach[0];
-      const ptrdiff_t from_z = empty ? -1 : map_index(t.start[0] + z, z_axis.x_extent, c_.boundary);
-      char* to = plane + z * shape_.rows * shape_.vector;
-      const ptrdiff_t rows = empty ? 0 : t.reach[1];
-      for (ptrdiff_t r = 0; r < rows; r++, to += shape_.vector) {
-        const ptrdiff_t from = map_index(t.start[1] + r, row_axis.x_extent, c_.boundary);
-        const char* row = t.x + from_z * z_axis.x_stride + from * row_axis.x_stride;
-        const char* data = row + t.start[2] * line.x_stride;
-        if (from < 0 || from_z < 0) {
-          data = fill;
-        } else if (!inside || !aligned(data)) {
-          if (inside)
-            memcpy(assembled, data, size_t(groups * set_.lanes * element_));
-          else if (element_ == 4)
-            assemble<float>(row, t, sources, first, last, assembled);
-          else
-            assemble<double>(row, t, sources, first, last, assembled);
-          data = assembled;
-        }
-        set_.copy_vectors(data, shape_.vector, to, group, groups);
-        prefetch<0>(data + prefetched_rows * row_axis.x_stride, groups * shape_.vector);
-      }
-      for (ptrdiff_t g = 0; rows < shape_.rows && g < groups; g++)
-        memset(to + g * group, 0, size_t((shape_.rows - rows) * shape_.vector));
+    if (in_a) mark(a, MET_NONFINITE);
+    if (in_b) mark(b, MET_NONFINITE);
+    return add_squares(scratch, depth, groups);
+  }
+
+  double add_squares(char* scratch, ptrdiff_t depth, ptrdiff_t groups) const {
+    alignas(cache_line) char sums[cache_line] = {};  // a vector
+    const ptrdiff_t points = depth * layout_.rows;
+    for (ptrdiff_t g = 0; g < groups; g++) {
+      set_.add_squares(transform_.re(scratch, g), points, sums);
+      set_.add_squares(transform_.im(scratch, g), points, sums);
     }
+    double sum = 0;
+    for (int l = 0; l < set_.lanes; l++)
+      sum += element_ == 4 ? reinterpret_cast<float*>(sums)[l] : reinterpret_cast<double*>(sums)[l];
+    return sum;
   }
 
-  // Where the data of each column lies, in bytes from the row, or -1 for the fill; those in
-  // [first, last) lie one after the other in x.
-  ptrdiff_t find_sources(const Tile& t, ptrdiff_t* sources, ptrdiff_t& last) const {
-    const CorrelationAxis& line = tiled_[2];
-    const ptrdiff_t reach = t.reach[2];
-    const auto within = [&](ptrdiff_t i) { return i < 0 ? 0 : i > reach ? reach : i; };
-    const ptrdiff_t first = within(-t.start[2]);
-    last = larger(within(line.x_extent - t.start[2]), first);
-    for (ptrdiff_t i = 0; i < reach; i++) {
-      if (i == first) i = last;
-      if (i == reach) break;
-      sources[i] = map_index(t.start[2] + i, line.x_extent, c_.boundary);
+  bool all_zero(char* scratch, ptrdiff_t depth, ptrdiff_t groups) const {
+    double peak = 0;
+    const ptrdiff_t scalars = depth * layout_.rows * set_.lanes;
+    for (ptrdiff_t g = 0; g < groups && peak == 0; g++)
+      for (char* plane : {transform_.re(scratch, g), transform_.im(scratch, g)})
+        peak += largest(plane, scalars);
+    return peak == 0;
+  }
+  double largest(const char* plane, ptrdiff_t scalars) const {
+    double found = 0;
+    for (ptrdiff_t i = 0; i < scalars; i++) {
+      const double x = fabs(element_ == 4 ? reinterpret_cast<const float*>(plane)[i]
+                                          : reinterpret_cast<const double*>(plane)[i]);
+      if (x > found) found = x;
     }
-    return first;
-  }
-
-  template <class Scalar>
-  void assemble(const char* row, const Tile& t, const ptrdiff_t* sources, ptrdiff_t first,
-                ptrdiff_t last, char* to) const {
-    const ptrdiff_t stride = tiled_[2].x_stride;
-    const auto outside = [&](ptrdiff_t from, ptrdiff_t stop) {
-      for (ptrdiff_t i = from; i < stop; i++) {
-        const char* at = row + sources[i] * stride;
-        if (sources[i] < 0) at = c_.fill;
-        if (at)
-          memcpy(to + i * sizeof(Scalar), at, sizeof(Scalar));
-        else
-          memset(to + i * sizeof(Scalar), 0, sizeof(Scalar));
-      }
-    };
-    outside(0, first);
-    const char* data = row + (t.start[2] + first) * stride;
-    if (stride == ptrdiff_t(sizeof(Scalar)))
-      memcpy(to + first * sizeof(Scalar), data, size_t(last - first) * sizeof(Scalar));
-    else
-      for (ptrdiff_t i = first; i < last; i++, data += stride)
-        memcpy(to + i * sizeof(Scalar), data, sizeof(Scalar));
-    outside(last, t.reach[2]);
-  }
-
-  void store(const Tile& t, const char* plane) const {
-    const ptrdiff_t group = 2 * shape_.plane;
-    const ptrdiff_t stride = tiled_[2].out_stride;
-    for (ptrdiff_t z = 0; z < t.count[0]; z++)
-      for (ptrdiff_t r = 0; r < t.count[1]; r++) {
-        const char* from = plane + (z * shape_.rows + r) * shape_.vector;
-        char* to = t.out + z * tiled_[0].out_stride + r * tiled_[1].out_stride;
-        ptrdiff_t whole = 0;
-        if (stride == element_ && aligned(to)) {
-          whole = t.count[2] / set_.lanes;
-          set_.copy_vectors(from, group, to, shape_.vector, whole);
-          prefetch<1>(to + prefetched_rows * tiled_[1].out_stride, whole * shape_.vector);
-        }
-        for (ptrdiff_t i = whole * set_.lanes; i < t.count[2]; i++)
-          memcpy(to + i * stride, from + i / set_.lanes * group + i % set_.lanes * element_,
-                 size_t(element_));
-      }
+    return found;
   }
 
   ptrdiff_t zero_nonfinite(char* plane, ptrdiff_t scalars) const {
@@ -373,102 +202,126 @@ class TileFftJob {
     return passes.zero_nonfinite_f64(reinterpret_cast<double*>(plane), scalars);
   }
 
+  // One tile's data into one plane of each group; zeros where it reaches less far.
+  void load(const Tile& t, char* scratch, char* plane, ptrdiff_t depth, ptrdiff_t groups) const {
+    const CorrelationAxis &z_axis = tiled_[0], &row_axis = tiled_[1];
+    const ptrdiff_t group = 2 * layout_.plane, wanted = groups * set_.lanes;
+    char* assembled = scratch + places_.line;
+    const LineReader::Span span = reader_.span(
+        t.start[2], t.reach[2], reinterpret_cast<ptrdiff_t*>(scratch + places_.sources));
+    memset(assembled, 0, size_t(wanted * element_));
+    for (ptrdiff_t z = 0; z < depth; z++) {
+      const bool empty = z >= t.reach[0];
+      const ptrdiff_t from_z = empty ? -1 : map_index(t.start[0] + z, z_axis.x_extent, c_.boundary);
+      char* to = plane + z * layout_.rows * layout_.vector;
+      const ptrdiff_t rows = empty ? 0 : t.reach[1];
+      for (ptrdiff_t r = 0; r < rows; r++, to += layout_.vector) {
+        const ptrdiff_t from = map_index(t.start[1] + r, row_axis.x_extent, c_.boundary);
+        if (from < 0 || from_z < 0) {
+          set_.copy_vectors(scratch + places_.fill, layout_.vector, to, group, groups);
+          continue;
+        }
+        const char* row = t.x + from_z * z_axis.x_stride + from * row_axis.x_stride;
+        const char* data = reader_.in_place(row, t.start[2], wanted);
+        if (data) {
+          prefetch<0>(data + prefetched_rows * row_axis.x_stride, groups * layout_.vector);
+        } else {
+          reader_.read(row, span, assembled);
+          data = assembled;
+        }
+        set_.copy_vectors(data, layout_.vector, to, group, groups);
+      }
+      for (ptrdiff_t g = 0; rows < layout_.rows && g < groups; g++)
+        memset(to + g * group, 0, size_t((layout_.rows - rows) * layout_.vector));
+    }
+  }
+
+  void store(const Tile& t, char* scratch, const char* plane, double needed) const {
+    const ptrdiff_t group = 2 * layout_.plane;
+    const ptrdiff_t whole = t.count[2] / set_.lanes, groups = ceil_div(t.count[2], set_.lanes);
+    char* assembled = scratch + places_.line;
+    unsigned char found = 0;
+    for (ptrdiff_t z = 0; z < t.count[0]; z++)
+      for (ptrdiff_t r = 0; r < t.count[1]; r++) {
+        const char* from = plane + (z * layout_.rows + r) * layout_.vector;
+        char* to = t.out + z * tiled_[0].out_stride + r * tiled_[1].out_stride;
+        char* line = writer_.takes(to) ? to : assembled;
+        set_.copy_vectors(from, group, line, layout_.vector, line == to ? whole : groups);
+        if (line == to) {
+          memcpy(line + whole * layout_.vector, from + whole * group,
+                 size_t((t.count[2] - whole * set_.lanes) * element_));
+          prefetch<1>(to + prefetched_rows * tiled_[1].out_stride, whole * layout_.vector);
+        }
+        if (judge_.judges()) found |= Judge::mark(set_.least_peak(line, t.count[2]), needed);
+        if (line != to) writer_.write(line, to, t.count[2]);
+      }
+    mark(t, found);
+  }
+
   const Correlation& c_;
+  const BlockRun& run_;
   const LaneSet& set_;
   const void* spectrum_;
-  const Transform& transform_;
-  const Shape& shape_;
+  const TileTransform& transform_;
+  const TileLayout& layout_;
+  const Places places_;
   const ptrdiff_t element_;
   const int batch_axes_;
+  const LineReader reader_;
+  const LineWriter writer_;
+  const Judge judge_;
+  const ptrdiff_t tiles_;
   CorrelationAxis tiled_[MAX_TILE_AXES];
-  ptrdiff_t counts_[MAX_TILE_AXES], step_[MAX_TILE_AXES];
-  ptrdiff_t tiles_;
+  ptrdiff_t step_[MAX_TILE_AXES];
 };
-
-struct Region {
-  const TileFftJob* job;
-  char* scratch;
-  ptrdiff_t scratch_stride;
-  std::atomic<ptrdiff_t> nonfinite, overflowed;
-};
-
-void run_region(void* context, ptrdiff_t first, ptrdiff_t last, int thread) {
-  Region* region = static_cast<Region*>(context);
-  const TileFftJob::Found found =
-      region->job->run(first, last, region->scratch + thread * region->scratch_stride);
-  region->nonfinite += found.before;
-  region->overflowed += found.after;
-}
-
-template <class Scalar>
-void put_scaled(const char* plane, int lanes, ptrdiff_t points, double scale, char* to) {
-  const Scalar* from = reinterpret_cast<const Scalar*>(plane);
-  Scalar* out = reinterpret_cast<Scalar*>(to);
-  for (ptrdiff_t i = 0; i < points; i++, from += lanes, out += 2 * lanes)
-    for (int l = 0; l < lanes; l++) out[l] = Scalar(from[l] * scale);
-}
 
 }  // namespace
 
-ptrdiff_t tile_fft_scratch(const TileFft& fft) { return Shape(fft, lane_set_of(fft.type)).bytes; }
+ptrdiff_t tile_fft_scratch(const TileFft& fft) {
+  return round_up(Places(transform_of(fft).layout()).bytes, cache_line);
+}
 
 Status tile_fft_spectrum(const TileFft& fft, const char* w, const ptrdiff_t* taps, void* spectrum) {
-  const LaneSet& set = lane_set_of(fft.type);
-  const Transform transform(fft, set);
-  const Shape& shape = transform.shape();
-  char* scratch = take_scratch(shape.bytes);
+  const TileTransform transform = transform_of(fft);
+  const TileLayout& layout = transform.layout();
+  const LaneSet& set = transform.set();
+  char* scratch = take_scratch(layout.bytes);
   if (!scratch || !transform.ready()) {
     give_scratch_back(scratch);
     return Status::no_memory;
   }
-  memset(scratch, 0, size_t(shape.buffer));
+  memset(scratch, 0, size_t(layout.buffer));
   // Tap k stands at -k modulo the points.
   const ptrdiff_t depth_taps = fft.axes == 3 ? taps[0] : 1;
   const ptrdiff_t row_taps = taps[fft.axes - 2], column_taps = taps[fft.axes - 1];
   for (ptrdiff_t z = 0; z < depth_taps; z++)
     for (ptrdiff_t r = 0; r < row_taps; r++)
       for (ptrdiff_t k = 0; k < column_taps; k++, w += set.scalar_bytes) {
-        const ptrdiff_t column = k ? shape.columns - k : 0;
-        const ptrdiff_t row = (z ? shape.depth - z : 0) * shape.rows + (r ? shape.rows - r : 0);
-        memcpy(transform.re(scratch, column / set.lanes) + row * shape.vector +
+        const ptrdiff_t column = k ? layout.columns - k : 0;
+        const ptrdiff_t row = (z ? layout.depth - z : 0) * layout.rows + (r ? layout.rows - r : 0);
+        memcpy(transform.re(scratch, column / set.lanes) + row * layout.vector +
                    column % set.lanes * set.scalar_bytes,
                w, size_t(set.scalar_bytes));
       }
-  for (ptrdiff_t g = 0; g < shape.groups; g++) transform.forward_group(scratch, g, shape.depth);
-  const double scale = 1.0 / double(shape.depth * shape.rows * shape.columns);
-  const char* buffer = scratch + shape.buffer;
-  for (ptrdiff_t row = 0; row < shape.depth * shape.rows; row += set.lanes) {
-    transform.forward_rows(scratch, row, shape.groups);
-    char* to = static_cast<char*>(spectrum) + 2 * row * shape.columns * set.scalar_bytes;
-    for (int part = 0; part < 2; part++) {
-      const char* plane = buffer + part * shape.buffer_plane;
-      if (set.scalar_bytes == 4)
-        put_scaled<float>(plane, set.lanes, shape.columns, scale, to + part * shape.vector);
-      else
-        put_scaled<double>(plane, set.lanes, shape.columns, scale, to + part * shape.vector);
-    }
-  }
+  transform.take_spectrum(scratch, 1.0 / double(transform.points()), spectrum);
   give_scratch_back(scratch);
   return Status::ok;
 }
 
+ptrdiff_t tile_fft_count(const TileFft& fft, const Correlation& correlation) {
+  ptrdiff_t count = 1;
+  for (int a = 0; a < correlation.axis_count; a++) {
+    const int tiled = a - (correlation.axis_count - fft.axes);
+    count *= ceil_div(correlation.axes[a].out_extent, tiled < 0 ? 1 : fft.step[tiled]);
+  }
+  return count;
+}
+
 Status tile_fft_correlate(const TileFft& fft, const Correlation& correlation, const void* spectrum,
-                          int threads, ptrdiff_t* nonfinite, ptrdiff_t* overflowed) {
-  const Transform transform(fft, lane_set_of(fft.type));
+                          const BlockRun& run, int threads) {
+  const TileTransform transform = transform_of(fft);
   if (!transform.ready()) return Status::no_memory;
-  const TileFftJob job(fft, correlation, spectrum, transform);
-  if (threads > job.pairs()) threads = int(job.pairs());
-  Region region;
-  region.job = &job;
-  region.scratch_stride = transform.shape().bytes;
-  region.nonfinite = region.overflowed = 0;
-  region.scratch = take_scratch(threads * region.scratch_stride);
-  if (!region.scratch) return Status::no_memory;
-  parallel_for(job.pairs(), threads, run_region, &region);
-  give_scratch_back(region.scratch);
-  *nonfinite = region.nonfinite;
-  *overflowed = region.overflowed;
-  return Status::ok;
+  return run_items(TileFftJob(fft, correlation, spectrum, transform, run), threads);
 }
 
 }  // namespace fastconv

@@ -1,0 +1,90 @@
+"""
+Kernels' spectra, kept for the next call with the same kernel.
+
+A program that filters by one kernel calls the same function again and again; the transform of a
+large kernel takes as long as that of a tile. Spectra are found by the kernel's content, compared
+byte by byte, and the least recently used go first.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+
+import numpy as np
+
+# Bytes of spectra and of the kernels they belong to.
+LIMIT_BYTES = 32 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    w: np.ndarray
+    spectrum: np.ndarray
+
+    @property
+    def nbytes(self) -> int:
+        return self.w.nbytes + self.spectrum.nbytes
+
+
+class SpectrumCache:
+    """Spectra by kernel and by what they were made for."""
+
+    def __init__(self, limit: int = LIMIT_BYTES) -> None:
+        self._limit = limit
+        self._lock = threading.Lock()
+        self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
+        if hasattr(os, "register_at_fork"):  # another thread may hold the lock while it forks
+            os.register_at_fork(after_in_child=self._renew_lock)
+
+    def _renew_lock(self) -> None:
+        self._lock = threading.Lock()
+
+    def get(
+        self, key: Hashable, w: np.ndarray, make: Callable[[np.ndarray], np.ndarray]
+    ) -> np.ndarray:
+        """
+        Return the spectrum of a kernel, made now or before.
+
+        Parameters
+        ----------
+        key : hashable
+            What decides how it is made, besides the kernel.
+        w : ndarray
+            The kernel, contiguous.
+        make : callable
+            Makes the spectrum of a kernel.
+        """
+        content = w.reshape(-1).view(np.uint8)
+        # Kernels that differ meet in one entry only if these few bytes are alike.
+        step = max(content.size // 64, 1) | 1
+        key = (key, w.dtype.char, w.shape, content[::step].tobytes())
+        with self._lock:
+            entry = self._entries.get(key)
+            if entry is not None:
+                self._entries.move_to_end(key)
+        if entry is not None and np.array_equal(entry.w, content):
+            return entry.spectrum
+        spectrum = make(w)
+        spectrum.flags.writeable = False
+        entry = _Entry(content.copy(), spectrum)
+        if entry.nbytes <= self._limit:
+            with self._lock:
+                self._entries[key] = entry
+                self._entries.move_to_end(key)
+                while self.nbytes > self._limit:
+                    self._entries.popitem(last=False)
+        return spectrum
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that are kept."""
+        return sum(entry.nbytes for entry in self._entries.values())
+
+    def clear(self) -> None:
+        """Forget every spectrum."""
+        with self._lock:
+            self._entries.clear()

@@ -1,0 +1,395 @@
+#include "fourstep.hpp"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include <atomic>
+#include <initializer_list>
+
+#include "dispatch.hpp"
+#include "lineio.hpp"
+#include "region.hpp"
+#include "tiletransform.hpp"
+
+namespace fastconv {
+namespace {
+
+int log2_of(ptrdiff_t n) {
+  int log2 = 0;
+  while ((ptrdiff_t(1) << log2) < n) log2++;
+  return log2;
+}
+
+// Complex points, in rows of `columns`.
+struct Folding {
+  explicit Folding(const FourStep& fft) {
+    points = fft.points / 2;
+    rows = ptrdiff_t(1) << log2_of(points) / 2;
+    columns = points / rows;
+  }
+  ptrdiff_t points, rows, columns;
+};
+
+// exp(-iπ c (4k - 1) / 2M) for frequency k along the columns: what the four-step transform
+// multiplies by, and ω^c.
+template <class Scalar>
+void fill_twiddles(const Folding& fold, const Stages& stages, int lanes, char* to) {
+  Scalar* out = reinterpret_cast<Scalar*>(to);
+  const ptrdiff_t whole = 4 * fold.points;
+  for (ptrdiff_t row = 0; row < fold.rows; row += lanes)
+    for (ptrdiff_t c = 0; c < fold.columns; c++, out += 2 * lanes)
+      for (int l = 0; l < lanes; l++) {
+        const ptrdiff_t k = frequency_at(stages, row + l);
+        const Root root = root_of_unity(c * (4 * k + whole - 1), whole);
+        out[l] = Scalar(root.re);
+        out[l + lanes] = Scalar(root.im);
+      }
+}
+
+// Made once for each length and kept; null where there is no memory.
+const char* twiddles_for(const FourStep& fft) {
+  static std::atomic<const char*> made[2][MAX_LOG2_FOUR_STEP + 1];
+  const LaneSet& set = lane_set_of(fft.type);
+  std::atomic<const char*>& kept = made[set.scalar_bytes == 4 ? 0 : 1][log2_of(fft.points)];
+  if (const char* found = kept.load(std::memory_order_acquire)) return found;
+  const Folding fold(fft);
+  const Stages* stages = stages_for(fold.rows, set.scalar_bytes);
+  char* fresh =
+      static_cast<char*>(aligned_alloc(cache_line, size_t(fft.points * set.scalar_bytes)));
+  if (!stages || !fresh) {
+    free(fresh);
+    return nullptr;
+  }
+  if (set.scalar_bytes == 4)
+    fill_twiddles<float>(fold, *stages, set.lanes, fresh);
+  else
+    fill_twiddles<double>(fold, *stages, set.lanes, fresh);
+  const char* first = nullptr;
+  if (kept.compare_exchange_strong(first, fresh, std::memory_order_acq_rel)) return fresh;
+  free(fresh);  // another thread was faster
+  return first;
+}
+
+// Runs work on [0, items) here, or on all threads.
+struct Here {
+  template <class Body>
+  void operator()(ptrdiff_t items, const Body& body) const {
+    body(0, items, 0);
+  }
+};
+struct OnThreads {
+  int threads;
+  template <class Body>
+  void operator()(ptrdiff_t items, const Body& body) const {
+    parallel_for(
+        items, threads,
+        [](void* context, ptrdiff_t first, ptrdiff_t last, int thread) {
+          (*static_cast<const Body*>(context))(first, last, thread);
+        },
+        const_cast<Body*>(&body));
+  }
+};
+
+class FourStepJob {
+ public:
+  FourStepJob(const FourStep& fft, const Correlation& c, const void* spectrum,
+              const TileTransform& transform, const BlockRun& run)
+      : fft_(fft),
+        c_(c),
+        run_(run),
+        set_(transform.set()),
+        spectrum_(spectrum),
+        transform_(transform),
+        layout_(transform.layout()),
+        fold_(fft),
+        element_(set_.scalar_bytes),
+        line_(c.axes[c.axis_count - 1]),
+        reader_(line_, fft.type, run.x_type, c.boundary, c.fill),
+        writer_(line_, fft.type, run.out_type),
+        judge_(fft.type == FLOAT32, fft.points, run.need),
+        blocks_(four_step_count(fft, c)) {}
+
+  ptrdiff_t items() const { return run_.chosen ? run_.chosen_count : blocks_; }
+
+  // The planes; what is known of each row's numbers; then, for each thread, a buffer and two lines
+  // (of doubles).
+  static ptrdiff_t block_bytes(const TileLayout& layout) {
+    return layout.buffer + round_up(layout.rows * ptrdiff_t(sizeof(double)), cache_line);
+  }
+  static ptrdiff_t thread_bytes(const TileLayout& layout) {
+    return round_up(layout.bytes - layout.buffer + 2 * line_bytes(layout), cache_line);
+  }
+  ptrdiff_t scratch_bytes() const { return block_bytes(layout_) + thread_bytes(layout_); }
+
+  void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
+    for (ptrdiff_t i = first; i < last; i++) run_block(i, scratch, Here());
+  }
+  void run_together(char* scratch, int threads) const {
+    for (ptrdiff_t i = 0; i < items(); i++) run_block(i, scratch, OnThreads{threads});
+  }
+
+ private:
+  struct Block {
+    ptrdiff_t number;
+    const char* x;  // the line of data it lies on
+    char* out;      // its first output
+    ptrdiff_t start, count, reach;
+  };
+
+  static ptrdiff_t line_bytes(const TileLayout& layout) {
+    return layout.columns * ptrdiff_t(sizeof(double));
+  }
+  char* buffer(char* scratch, int thread) const {
+    return scratch + block_bytes(layout_) + thread * thread_bytes(layout_);
+  }
+  char* line(char* scratch, int thread, int half) const {
+    return buffer(scratch, thread) + layout_.bytes - layout_.buffer + half * line_bytes(layout_);
+  }
+
+  Block block(ptrdiff_t index) const {
+    Block b = {run_.chosen ? run_.chosen[index] : index, c_.x, c_.out, 0, 0, 0};
+    const ptrdiff_t of_line = ceil_div(line_.out_extent, fft_.step);
+    const ptrdiff_t first = b.number % of_line * fft_.step;
+    ptrdiff_t rest = b.number / of_line;
+    for (int a = c_.axis_count - 2; a >= 0; a--) {
+      const CorrelationAxis& axis = c_.axes[a];
+      b.x += rest % axis.out_extent * axis.x_stride;
+      b.out += rest % axis.out_extent * axis.out_stride;
+      rest /= axis.out_extent;
+    }
+    b.start = first + line_.offset;
+    b.out += first * line_.out_stride;
+    b.count = min(line_.out_extent - first, fft_.step);
+    b.reach = b.count + line_.taps - 1;
+    return b;
+  }
+
+  template <class Parallel>
+  void run_block(ptrdiff_t index, char* scratch, const Parallel& parallel) const {
+    const Block b = block(index);
+    // Of the data in the beginning, of the peaks at the end.
+    double* of_rows = reinterpret_cast<double*>(scratch + layout_.buffer);
+    std::atomic<bool> nonfinite(false);
+    parallel(layout_.rows, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
+      for (ptrdiff_t row = first; row < last; row++)
+        of_rows[row] = load(b, row, scratch, thread, nonfinite);
+    });
+    double needed = 0;
+    if (judge_.judges()) {
+      double squares = 0;
+      for (ptrdiff_t row = 0; row < layout_.rows; row++) squares += of_rows[row];
+      needed = judge_.needed(squares);
+      if (nonfinite) run_.marks[b.number] |= MET_NONFINITE;
+      // Transforms leave zeros as they are.
+      if (needed < 0 && !all_zero(scratch)) {
+        run_.marks[b.number] |= OUT_OF_RANGE;
+        return;
+      }
+    }
+    parallel(layout_.groups, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
+      for (ptrdiff_t g = first; g < last; g++)
+        transform_.forward_group(scratch, buffer(scratch, thread), g, 1);
+    });
+    parallel(layout_.rows / set_.lanes, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
+      for (ptrdiff_t r = first; r < last; r++)
+        transform_.convolve_rows(scratch, buffer(scratch, thread), spectrum_, r * set_.lanes,
+                                 layout_.groups, layout_.groups);
+    });
+    parallel(layout_.groups, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
+      for (ptrdiff_t g = first; g < last; g++)
+        transform_.inverse_group(scratch, buffer(scratch, thread), g, 1);
+    });
+    parallel(layout_.rows, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
+      for (ptrdiff_t row = first; row < last; row++) of_rows[row] = store(b, row, scratch, thread);
+    });
+    if (!judge_.judges()) return;
+    for (ptrdiff_t row = 0; row < layout_.rows; row++)
+      run_.marks[b.number] |= Judge::mark(of_rows[row], needed);
+  }
+
+  // Part of the block's data, and zeros beyond it.
+  const char* data(const Block& b, ptrdiff_t first, char* to) const {
+    const ptrdiff_t count = max(min(b.reach - first, fold_.columns), 0);
+    if (count == fold_.columns)
+      if (const char* at = reader_.in_place(b.x, b.start + first, count)) return at;
+    if (count) reader_.read(b.x, reader_.span(b.start + first, count), to);
+    memset(to + count * element_, 0, size_t((fold_.columns - count) * element_));
+    return to;
+  }
+
+  // A row of both halves; returns their Σ x².
+  double load(const Block& b, ptrdiff_t row, char* scratch, int thread,
+              std::atomic<bool>& nonfinite) const {
+    double sum = 0;
+    const char* lines[2];
+    for (int half = 0; half < 2; half++) {
+      char* own = line(scratch, thread, half);
+      lines[half] = data(b, row * fold_.columns + half * fold_.points, own);
+      if (!judge_.judges()) continue;
+      double squares = squares_of(lines[half]);
+      if (!(squares < HUGE_VAL)) {
+        if (lines[half] != own) memcpy(own, lines[half], size_t(fold_.columns * element_));
+        lines[half] = own;
+        if (zero_nonfinite(own)) nonfinite = true;
+        squares = squares_of(own);
+      }
+      sum += squares;
+    }
+    put_row(transform_, row, lines[0], lines[1], scratch);
+    return sum;
+  }
+
+  // Also of the kernel: a row of the two halves, turned by ω^n less what the twiddles turn.
+ public:
+  static void put_row(const TileTransform& transform, ptrdiff_t row, const char* low,
+                      const char* high, char* scratch) {
+    const TileLayout& layout = transform.layout();
+    const Root turn = root_of_unity(row, 4 * layout.rows);
+    const ptrdiff_t at = row * layout.vector;
+    transform.set().load_turned(low, high, turn.re, -turn.im, transform.re(scratch, 0) + at,
+                                transform.im(scratch, 0) + at, 2 * layout.plane, layout.groups);
+  }
+
+ private:
+  // Writes a row of results; returns the least of its peaks.
+  double store(const Block& b, ptrdiff_t row, char* scratch, int thread) const {
+    const ptrdiff_t first[] = {row * fold_.columns, row * fold_.columns + fold_.points};
+    char *to[2], *lines[2];
+    ptrdiff_t count[2];
+    for (int half = 0; half < 2; half++) {
+      count[half] = max(min(b.count - first[half], fold_.columns), 0);
+      to[half] = b.out + first[half] * line_.out_stride;
+      const bool whole = count[half] == fold_.columns && writer_.takes(to[half]);
+      lines[half] = whole ? to[half] : line(scratch, thread, half);
+    }
+    const Root turn = root_of_unity(row, 4 * layout_.rows);
+    const ptrdiff_t at = row * layout_.vector;
+    set_.store_turned(transform_.re(scratch, 0) + at, transform_.im(scratch, 0) + at,
+                      2 * layout_.plane, turn.re, turn.im, lines[0], lines[1], layout_.groups);
+    double least = HUGE_VAL;
+    for (int half = 0; half < 2; half++) {
+      if (!count[half]) continue;
+      if (judge_.judges()) {
+        const double peak = set_.least_peak(lines[half], count[half]);
+        least = peak < least || peak != peak ? peak : least;
+      }
+      if (lines[half] == to[half]) continue;
+      if (writer_.takes(to[half]))
+        memcpy(to[half], lines[half], size_t(count[half] * element_));
+      else
+        writer_.write(lines[half], to[half], count[half]);
+    }
+    return least;
+  }
+
+  double squares_of(const char* line) const {
+    alignas(cache_line) char sums[cache_line] = {};  // a vector
+    set_.add_squares(line, fold_.columns / set_.lanes, sums);
+    double sum = 0;
+    for (int l = 0; l < set_.lanes; l++) sum += scalar(sums, l);
+    return sum;
+  }
+  // NaN and Inf become zero; returns how many there were.
+  ptrdiff_t zero_nonfinite(char* line) const {
+    const SpectrumSet& passes = levels().used->spectrum;
+    if (element_ == 4)
+      return passes.zero_nonfinite_f32(reinterpret_cast<float*>(line), fold_.columns);
+    return passes.zero_nonfinite_f64(reinterpret_cast<double*>(line), fold_.columns);
+  }
+  bool all_zero(char* scratch) const {
+    for (ptrdiff_t g = 0; g < layout_.groups; g++)
+      for (const char* plane : {transform_.re(scratch, g), transform_.im(scratch, g)})
+        for (ptrdiff_t i = 0; i < layout_.rows * set_.lanes; i++)
+          if (scalar(plane, i) != 0) return false;
+    return true;
+  }
+  double scalar(const char* plane, ptrdiff_t i) const {
+    return element_ == 4 ? reinterpret_cast<const float*>(plane)[i]
+                         : reinterpret_cast<const double*>(plane)[i];
+  }
+
+  const FourStep& fft_;
+  const Correlation& c_;
+  const BlockRun& run_;
+  const LaneSet& set_;
+  const void* spectrum_;
+  const TileTransform& transform_;
+  const TileLayout& layout_;
+  const Folding fold_;
+  const ptrdiff_t element_;
+  const CorrelationAxis line_;
+  const LineReader reader_;
+  const LineWriter writer_;
+  const Judge judge_;
+  const ptrdiff_t blocks_;
+};
+
+}  // namespace
+
+void four_step_scratch(const FourStep& fft, ptrdiff_t* block, ptrdiff_t* thread) {
+  const Folding fold(fft);
+  const TileLayout layout(1, fold.rows, fold.columns, lane_set_of(fft.type));
+  *block = FourStepJob::block_bytes(layout);
+  *thread = FourStepJob::thread_bytes(layout);
+}
+
+Status four_step_spectrum(const FourStep& fft, const char* w, ptrdiff_t taps, void* spectrum) {
+  const Folding fold(fft);
+  const LaneSet& set = lane_set_of(fft.type);
+  const char* twiddles = twiddles_for(fft);
+  const TileTransform transform(1, fold.rows, fold.columns, set, twiddles);
+  const TileLayout& layout = transform.layout();
+  const ptrdiff_t line_bytes = fft.points * set.scalar_bytes;
+  char* scratch = take_scratch(layout.bytes + line_bytes);
+  if (!scratch || !twiddles || !transform.ready()) {
+    give_scratch_back(scratch);
+    return Status::no_memory;
+  }
+  // Tap k stands at -k; t^{-k} is -t^{2M - k}.
+  char* line = scratch + layout.bytes;
+  memset(line, 0, size_t(line_bytes));
+  for (ptrdiff_t k = 0; k < taps; k++) {
+    const ptrdiff_t at = k ? fft.points - k : 0;
+    if (set.scalar_bytes == 4) {
+      const float tap = reinterpret_cast<const float*>(w)[k];
+      reinterpret_cast<float*>(line)[at] = k ? -tap : tap;
+    } else {
+      const double tap = reinterpret_cast<const double*>(w)[k];
+      reinterpret_cast<double*>(line)[at] = k ? -tap : tap;
+    }
+  }
+  for (ptrdiff_t row = 0; row < layout.rows; row++) {
+    const char* low = line + row * layout.columns * set.scalar_bytes;
+    FourStepJob::put_row(transform, row, low, low + fold.points * set.scalar_bytes, scratch);
+  }
+  transform.take_spectrum(scratch, 1.0 / double(fold.points), spectrum);
+  give_scratch_back(scratch);
+  return Status::ok;
+}
+
+ptrdiff_t four_step_count(const FourStep& fft, const Correlation& correlation) {
+  const CorrelationAxis* axes = correlation.axes;
+  const int last = correlation.axis_count - 1;
+  ptrdiff_t count = ceil_div(axes[last].out_extent, fft.step);
+  for (int a = 0; a < last; a++) count *= axes[a].out_extent;
+  return count;
+}
+
+Status four_step_correlate(const FourStep& fft, const Correlation& correlation,
+                           const void* spectrum, const BlockRun& run, bool apart, int threads) {
+  const Folding fold(fft);
+  const char* twiddles = twiddles_for(fft);
+  const TileTransform transform(1, fold.rows, fold.columns, lane_set_of(fft.type), twiddles);
+  if (!twiddles || !transform.ready()) return Status::no_memory;
+  const FourStepJob job(fft, correlation, spectrum, transform, run);
+  if (apart) return run_items(job, threads);
+  const TileLayout& layout = transform.layout();
+  char* scratch =
+      take_scratch(FourStepJob::block_bytes(layout) + threads * FourStepJob::thread_bytes(layout));
+  if (!scratch) return Status::no_memory;
+  job.run_together(scratch, threads);
+  give_scratch_back(scratch);
+  return Status::ok;
+}
+
+}  // namespace fastconv
