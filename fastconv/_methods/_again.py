@@ -26,7 +26,7 @@ _FEW_BLOCKS = 16
 # Transforms that mending takes for each block.
 _MENDING_PASSES = 4
 # Outputs that are looked at together, along each axis by the number of axes.
-_PART = {1: 256, 2: 32, 3: 16}
+_PART = {1: 64, 2: 32, 3: 16}
 # The sum itself is taken where its windows hold nothing above this part of the largest datum: its
 # errors are smaller by about that much.
 _SMALL_WINDOW = 2.0**-10

@@ -133,7 +133,7 @@ def _magnitude(problem: Problem) -> tuple[float, float] | None:
 
 
 def _is_exact(problem: Problem, points: int) -> bool:
-    """Whether the rounded sums of integers are exact: what the transforms err by is under a half."""
+    """Whether sums of integers are exact when rounded: they err by less than a half, proven."""
     magnitude = _magnitude(problem)
     assert magnitude is not None
     most_x, most_w = magnitude
@@ -150,10 +150,9 @@ def _is_exact(problem: Problem, points: int) -> bool:
 def choose_layout(problem: Problem) -> Layout | None:
     """Return the cheapest length of blocks within the workspace bound, or None."""
     axes = _transformed_axes(problem)
+    layouts: Iterator[Layout] = _tiles(problem, axes)
     if len(axes) == 1:
         layouts = itertools.chain(_lines(problem, axes[0]), _long_lines(problem, axes[0]))
-    else:
-        layouts = _tiles(problem, axes)
     if problem.dtype.kind in "iu":
         layouts = (o for o in layouts if _is_exact(problem, math.prod(o.points)))
     return min(layouts, key=_seconds_on_all_cores, default=None)

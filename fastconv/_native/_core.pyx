@@ -482,7 +482,7 @@ def filter_blocks(cnp.ndarray x, cnp.ndarray out, passes, taps, offset, int boun
         raise ScratchError("the kernel is too large for the scratch of the passes")
 
 
-# --- overlap-save: lines in lanes, long lines, tiles -----------------------------------------------
+# --- overlap-save: lines in lanes, long lines, tiles ----------------------------------------------
 
 BLOCK_NONFINITE = MET_NONFINITE
 BLOCK_UNSURE = UNSURE
