@@ -24,6 +24,7 @@ from fastconv.signal import (
     oaconvolve,
     sepfir2d,
 )
+from fastconv.template import match_template
 
 __all__ = [
     "convolve",
@@ -35,6 +36,7 @@ __all__ = [
     "sepfir2d",
     "choose_conv_method",
     "correlation_lags",
+    "match_template",
     "signal",
     "ndimage",
     "numpy",

@@ -522,7 +522,7 @@ def plan(func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: A
         Its arguments. The first array is the data to come: an array or a `Spec`; the arrays that
         follow are held, as copies.
     method : str
-        'auto', or the name of a method.
+        'auto', or the name of a method; of match_template, its measure.
     **kwargs
         Its other arguments.
 
@@ -548,6 +548,7 @@ def plan(func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: A
     """
     if kwargs.get("out") is not None:
         raise TypeError("out is given to the plan's calls, not to plan")
-    if "method" in inspect.signature(func).parameters:
+    own = inspect.signature(func).parameters.get("method")
+    if own is not None and (own.default == _planner.AUTO or method != _planner.AUTO):
         return Plan(_lower(func, args, {**kwargs, "method": method}))
     return Plan(replace(_lower(func, args, kwargs), method=method))

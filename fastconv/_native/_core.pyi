@@ -173,3 +173,23 @@ def layer_scratch(
     form: int,
     threads: int,
 ) -> int: ...
+def look_at_image(
+    x: np.ndarray, dtype: np.dtype[Any], threads: int = 1
+) -> tuple[float, float, float, int]: ...
+def centre_image(
+    x: np.ndarray, out: np.ndarray, centre: float, scale: float, threads: int = 1
+) -> float: ...
+def match_tile(taps: Sequence[int], out: Sequence[int]) -> tuple[int, ...]: ...
+def finish_match(
+    x: np.ndarray,
+    out: np.ndarray,
+    taps: Sequence[int],
+    offset: Sequence[int],
+    boundary: int,
+    fill: np.ndarray | None,
+    scale: float,
+    centre: float,
+    measure: int,
+    factors: dict[str, float],
+    threads: int = 1,
+) -> np.ndarray: ...

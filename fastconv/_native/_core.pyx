@@ -181,6 +181,41 @@ cdef extern from "layers.hpp" namespace "fastconv" nogil:
     ptrdiff_t c_layer_scratch "fastconv::layer_scratch"(
         const Layer& layer, LayerForm form, int threads)
 
+cdef extern from "template.hpp" namespace "fastconv" nogil:
+    int MATCH_AXES
+    cdef enum class Measure(int):
+        pass
+    ctypedef struct MatchFactors:
+        Measure measure
+        double pixels, tilt, of_product, of_mean, of_all, mean, norm, energy, flat, unsure, floor
+    ctypedef struct PixelSums:
+        double sum, least, most
+        ptrdiff_t count
+    ctypedef struct MatchImage:
+        ElementType type
+        StorageType stored
+        ptrdiff_t* extents
+        ptrdiff_t* strides
+        const char* x
+    ctypedef struct Match:
+        MatchImage image
+        ptrdiff_t* taps
+        ptrdiff_t* out
+        ptrdiff_t* offset
+        Boundary boundary
+        const char* fill
+        double scale, centre
+        bint around_zero
+        MatchFactors factors
+    Status c_look_at_image "fastconv::look_at_image"(
+        const MatchImage& image, int threads, PixelSums* sums)
+    Status c_centre_image "fastconv::centre_image"(
+        const MatchImage& image, double centre, double scale, char* out, int threads,
+        double* squares)
+    void c_match_tile "fastconv::match_tile"(const Match& match, ptrdiff_t* tile)
+    Status c_finish_match "fastconv::finish_match"(
+        const Match& match, char* out, int threads, ptrdiff_t* unsure)
+
 cdef extern from "threads.hpp" namespace "fastconv" nogil:
     ctypedef void (*RangeFunction)(void*, ptrdiff_t, ptrdiff_t, int) noexcept nogil
     void parallel_for(ptrdiff_t items, int threads, RangeFunction body, void* context)
@@ -1730,3 +1765,200 @@ def layer_scratch(x, w, out, offset, stride, dilation, cnp.dtype dtype, bint exa
     if scratch < 0:
         raise MemoryError("no memory to plan a layer")
     return scratch
+
+
+# --- matches of a template ------------------------------------------------------------------------
+
+MEASURE_SQDIFF = 0
+MEASURE_SQDIFF_NORMED = 1
+MEASURE_CCORR = 2
+MEASURE_CCORR_NORMED = 3
+MEASURE_CCOEFF = 4
+MEASURE_CCOEFF_NORMED = 5
+
+
+cdef int fill_image(MatchImage* image, cnp.ndarray x, ElementType type) except -1:
+    # Describe an image or a volume, and return the number of axes that it lacks.
+    cdef int i, ndim = cnp.PyArray_NDIM(x), lacking = MATCH_AXES - ndim
+    if not 2 <= ndim <= MATCH_AXES or x.size == 0:
+        raise ValueError("an image has two or three axes, and pixels")
+    image.type = type
+    image.stored = storage_type_of(x)
+    if (type != FLOAT32 and type != FLOAT64) or image.stored == STORAGE_TYPES:
+        raise TypeError(f"no kernel looks at pixels of {x.dtype}")
+    if not cnp.PyArray_ISALIGNED(x) or not cnp.PyArray_ISNOTSWAPPED(x):
+        raise ValueError("pixels must be aligned and in native byte order")
+    for i in range(lacking):
+        image.extents[i] = 1
+        image.strides[i] = 0
+    for i in range(ndim):
+        image.extents[lacking + i] = cnp.PyArray_DIM(x, i)
+        image.strides[lacking + i] = cnp.PyArray_STRIDE(x, i)
+    image.x = <const char*>cnp.PyArray_DATA(x)
+    return lacking
+
+
+def look_at_image(cnp.ndarray x, dtype, int threads=1):
+    """
+    Look at the finite pixels of an image of a dtype that `is_stored`.
+
+    Parameters
+    ----------
+    x : ndarray
+        Two or three axes, any strides.
+    dtype : dtype
+        float32 or float64: what pixels become first.
+    threads : int
+        The most threads to use.
+
+    Returns
+    -------
+    total, least, most : float
+        Sum, minimum and maximum.
+    count : int
+        How many there are.
+    """
+    cdef MatchImage image
+    cdef PixelSums sums
+    cdef Status status
+    fill_image(&image, x, element_types[dtype.num])
+    with nogil:
+        status = c_look_at_image(image, threads, &sums)
+    if status != Status.ok:
+        raise MemoryError("no memory for rows of pixels")
+    return sums.sum, sums.least, sums.most, sums.count
+
+
+def centre_image(cnp.ndarray x, cnp.ndarray out, double centre, double scale, int threads=1):
+    """
+    Fill out with (x - centre) · scale, and zero for NaN and Inf; return the sum of its squares.
+
+    Parameters
+    ----------
+    x : ndarray
+        As for `look_at_image`.
+    out : ndarray
+        C-contiguous float32 or float64 of x's shape.
+    centre, scale : float
+        The scale is a power of two.
+    threads : int
+        The most threads to use.
+    """
+    cdef MatchImage image
+    cdef double squares = 0
+    cdef Status status
+    cdef char* to = <char*>cnp.PyArray_DATA(out)
+    fill_image(&image, x, element_type_of(out))
+    if not cnp.PyArray_ISCARRAY(out) or not cnp.PyArray_SAMESHAPE(x, out):
+        raise ValueError("out must be contiguous and have x's shape")
+    with nogil:
+        status = c_centre_image(image, centre, scale, to, threads, &squares)
+    if status != Status.ok:
+        raise MemoryError("no memory for rows of pixels")
+    return squares
+
+
+cdef int fill_match(Match* match, taps, out, int lacking) except -1:
+    cdef int i
+    for i in range(lacking):
+        match.taps[i] = match.out[i] = 1
+        match.offset[i] = 0
+    if len(taps) != MATCH_AXES - lacking or len(out) != MATCH_AXES - lacking:
+        raise ValueError("taps and out must have an entry for each axis of the image")
+    for i in range(MATCH_AXES - lacking):
+        match.taps[lacking + i] = taps[i]
+        match.out[lacking + i] = out[i]
+        if taps[i] < 1 or out[i] < 1:
+            raise ValueError("taps and out must be positive")
+    return 0
+
+
+def match_tile(taps, out):
+    """Windows that `finish_match` takes as one tile, along each axis, for a template's extents."""
+    cdef Match match
+    cdef ptrdiff_t[3] tile
+    cdef int i, lacking = MATCH_AXES - len(out)
+    if not 0 <= lacking <= 1:
+        raise ValueError("out must have two or three axes")
+    fill_match(&match, taps, out, lacking)
+    c_match_tile(match, tile)
+    return tuple([tile[i] for i in range(lacking, MATCH_AXES)])
+
+
+def finish_match(cnp.ndarray x, cnp.ndarray out, taps, offset, int boundary, cnp.ndarray fill,
+                 double scale, double centre, int measure, factors, int threads=1):
+    """
+    Turn numerators into how well a template matches each window: see template_sums.hpp.
+
+    Parameters
+    ----------
+    x : ndarray
+        The image, as for `look_at_image`.
+    out : ndarray
+        C-contiguous float32 or float64; holds sums of (x - centre) · scale times a template of norm
+        one. Changed in place.
+    taps, offset : sequence of int
+        Extents of the template; where the first window begins. Windows reach beyond the image only
+        where the boundary says what lies there.
+    boundary : int
+        A `Boundary`.
+    fill : ndarray of size 1 or None
+        The value beyond the edge for ``Boundary.CONSTANT``, of out's dtype.
+    scale, centre : float
+        What the numerators were made with.
+    measure : int
+        Number of the measure.
+    factors : dict
+        The floats of job.hpp's MatchFactors, but those that depend on the tile.
+    threads : int
+        The most threads to use.
+
+    Returns
+    -------
+    ndarray
+        For each tile (see `match_tile`), how many results rounding may have spoiled.
+    """
+    cdef Match match
+    cdef Status status
+    cdef int i, lacking
+    cdef char* to = <char*>cnp.PyArray_DATA(out)
+    cdef cnp.ndarray unsure
+    lacking = fill_image(&match.image, x, element_type_of(out))
+    if not cnp.PyArray_ISCARRAY(out) or cnp.PyArray_NDIM(out) != cnp.PyArray_NDIM(x):
+        raise ValueError("out must be contiguous and have x's axes")
+    if not 0 <= measure <= 5:
+        raise ValueError("there is no such measure")
+    shape = (<object>out).shape
+    fill_match(&match, taps, shape, lacking)
+    for i in range(MATCH_AXES - lacking):
+        match.offset[lacking + i] = offset[i]
+    match.boundary = <Boundary>boundary
+    match.fill = NULL
+    if fill is not None:
+        if cnp.PyArray_TYPE(fill) != cnp.PyArray_TYPE(out):
+            raise TypeError("fill must be of out's dtype")
+        match.fill = <const char*>cnp.PyArray_DATA(fill)
+    match.scale = scale
+    match.centre = centre
+    match.around_zero = measure == MEASURE_CCORR or measure == MEASURE_CCORR_NORMED
+    match.factors.measure = <Measure>measure
+    match.factors.pixels = factors["pixels"]
+    match.factors.tilt = factors["tilt"]
+    match.factors.of_product = factors["of_product"]
+    match.factors.of_mean = factors["of_mean"]
+    match.factors.of_all = factors["of_all"]
+    match.factors.mean = factors["mean"]
+    match.factors.norm = factors["norm"]
+    match.factors.energy = factors["energy"]
+    match.factors.flat = factors["flat"]
+    match.factors.unsure = factors["unsure"]
+    match.factors.floor = factors["floor"]
+    tiles = [-(-n // t) for n, t in zip(shape, match_tile(taps, shape), strict=True)]
+    import numpy as np
+    unsure = np.zeros(tiles, np.intp)
+    cdef ptrdiff_t* counts = <ptrdiff_t*>cnp.PyArray_DATA(unsure)
+    with nogil:
+        status = c_finish_match(match, to, threads, counts)
+    if status != Status.ok:
+        raise MemoryError("no memory for sums of windows")
+    return unsure

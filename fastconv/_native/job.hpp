@@ -211,6 +211,39 @@ struct WinogradSet {
                   char* second);
 };
 
+// How well a template matches; the numbers are those of fastconv.template.
+enum class Measure : int { sqdiff, sqdiff_normed, ccorr, ccorr_normed, ccoeff, ccoeff_normed };
+
+// What sums over windows and the template are joined by: see template_sums.hpp.
+struct MatchFactors {
+  Measure measure;
+  double pixels;         // of a window
+  double tilt, offset;   // the sum of the normalised template; its pixels' level in the numerator
+  double level, around;  // what was subtracted from every pixel, and how near to it zero is seen
+  double of_product, of_mean, of_all;
+  double mean, norm, energy;   // of the template, scaled as the pixels: its root sums of squares
+  double flat, unsure, floor;  // shares of a sum of squares, and a sum of squares
+};
+
+// Of finite pixels.
+struct PixelSums {
+  double sum, least, most;
+  ptrdiff_t count;
+};
+
+// Passes over rows of an image and over sums of their pixels: see template_sums.hpp.
+struct TemplateSet {
+  void (*look)(const char* row, ptrdiff_t count, PixelSums* sums);
+  double (*centre)(const char* row, ptrdiff_t count, double centre, double scale, char* out);
+  void (*powers)(const char* row, ptrdiff_t count, double scale, double level, double* pairs);
+  void (*chunks)(const double* const* pairs, int rows, ptrdiff_t count, ptrdiff_t taps,
+                 double* const* begins, double* const* ends);
+  void (*slide)(const double* a, const double* b, double* begin, double* slot, const double* end,
+                double* sums, ptrdiff_t count);
+  void (*add_up)(double* slots, ptrdiff_t pitch, ptrdiff_t taps, ptrdiff_t count);
+  ptrdiff_t (*finish)(const double* sums, ptrdiff_t count, const MatchFactors& factors, char* out);
+};
+
 struct Level {
   const char* name;
   TileSet tiles[ELEMENT_TYPES];
@@ -227,6 +260,8 @@ struct Level {
   WinogradSet winograd_f64;
   Conversion convert_f32[STORAGE_TYPES];
   Conversion convert_f64[STORAGE_TYPES];
+  TemplateSet templates_f32;
+  TemplateSet templates_f64;
 };
 
 }  // namespace fastconv

@@ -11,6 +11,7 @@
 #include "passes.hpp"
 #include "products.hpp"
 #include "spectrum.hpp"
+#include "template_sums.hpp"
 #include "winograd.hpp"
 
 namespace fastconv {
@@ -56,6 +57,8 @@ const Level FASTCONV_TABLE(FASTCONV_LEVEL) = {
     winograd_set<double>(),
     {FASTCONV_CONVERSIONS(float)},
     {FASTCONV_CONVERSIONS(double)},
+    template_set<float>(),
+    template_set<double>(),
 };
 
 }  // namespace fastconv

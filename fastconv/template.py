@@ -1,0 +1,547 @@
+"""Where a template is found in an image: scikit-image's match_template, and OpenCV's measures."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from fastconv import _planner
+from fastconv._native import _core
+from fastconv._plan import as_array, lowered_by
+from fastconv._planner import Choice, Prepared
+from fastconv._problem import Boundary, Problem, Shape, Spec
+from fastconv._threads import get_num_threads
+
+__all__ = ["match_template"]
+
+# Their numbers are those of the native code.
+_MEASURES = ("sqdiff", "sqdiff_normed", "ccorr", "ccorr_normed", "ccoeff", "ccoeff_normed")
+_NORMED = ("sqdiff_normed", "ccorr_normed", "ccoeff_normed")
+
+# np.pad's modes that no array need be padded for. What lies beyond a constant edge is the centre of
+# the numerators, which so is zero there.
+_BOUNDARIES = {
+    "constant": Boundary.ZERO,
+    "reflect": Boundary.MIRROR,
+    "symmetric": Boundary.REFLECT,
+    "edge": Boundary.NEAREST,
+    "wrap": Boundary.WRAP,
+}
+_PADDINGS = ("linear_ramp", "maximum", "mean", "median", "minimum", "empty")
+
+# A numerator that may err by more than this part of its window's denominator is computed again.
+_TOLERANCE = 1e-3
+# Errors of numerators, for a template of norm one, in units of roundoff times the least upper bound
+# known of the pixels in a transform: what white noise, ramps, steps and single pixels of up to
+# 2048 × 2048 gave was at most 7, measured on 2026-11-24 on an AMD EPYC (Zen 3, AVX2).
+_TRANSFORM_ERROR = 16.0
+# The same of sums in their own windows, in units of the sum of the products' magnitudes.
+_SUM_ERROR = 4.0
+_TRANSFORMS = ("fft", "tilefft")
+# Sums of squares that rounding errors reach a thousandth of: not to be relied on.
+_UNSURE = 1e3
+# Arrays of float64 as large as a block, that a block computed again needs.
+_BLOCK_ARRAYS = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Template:
+    """
+    A template without its mean, and what its mean and size were.
+
+    Attributes
+    ----------
+    taps : ndarray
+        float64, of mean zero and norm one; zero where the template is flat or not finite.
+    mean : float
+        Of the template.
+    norm, energy : float
+        Root of the sum of squares, without the mean and with it.
+    finite : bool
+        Whether it holds no NaN or Inf.
+    """
+
+    taps: np.ndarray
+    mean: float
+    norm: float
+    energy: float
+    finite: bool
+
+    @classmethod
+    def of(cls, template: np.ndarray) -> _Template:
+        """Take the mean from a template, and its size."""
+        t = template.astype(np.float64)
+        if not np.isfinite(t).all():
+            return cls(np.zeros(t.shape), math.nan, math.nan, math.nan, False)
+        scale = _power_of_two(float(np.abs(t).max()))
+        t *= scale
+        first = t.flat[0]
+        deviations = t - first
+        mean = deviations.mean()
+        deviations -= mean
+        deviations -= deviations.mean()
+        norm = float(np.linalg.norm(deviations))
+        mean += first
+        energy = math.hypot(norm, mean * math.sqrt(t.size))
+        if norm:
+            deviations /= norm
+        return cls(deviations, mean / scale, norm / scale, energy / scale, True)
+
+
+@dataclass(frozen=True, slots=True)
+class _MatchCall:
+    """
+    One call of match_template, lowered; never changed.
+
+    Attributes
+    ----------
+    arrays : tuple
+        Image and template, or Specs that stand for them.
+    problem : Problem
+        The correlation of the two.
+    dtype : dtype
+        Of the result.
+    measure : str
+        Which of the measures.
+    template : _Template, optional
+        None where a Spec stands for it.
+    fill : ndarray, optional
+        The value beyond the edge, one of the result's dtype.
+    padding : tuple, optional
+        np.pad's mode and its other arguments, where the image is padded first.
+    method : str
+        'auto' or a method's name: of the correlation.
+    """
+
+    arrays: tuple[Any, ...]
+    problem: Problem
+    dtype: np.dtype[Any]
+    measure: str
+    template: _Template | None
+    fill: np.ndarray | None = None
+    padding: tuple[Any, dict[str, Any]] | None = None
+    method: str = _planner.AUTO
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the result."""
+        return self.problem.out
+
+    @property
+    def kernel_to_come(self) -> bool:
+        """Whether a Spec stands for the template."""
+        return self.template is None
+
+    def choose(self) -> Choice:
+        """Choose the method, from shapes alone."""
+        return _planner.choose(self.problem, self.method, get_num_threads())
+
+    def with_data(self, data: np.ndarray) -> _MatchCall:
+        """Return the call with another image."""
+        return replace(self, arrays=(data, *self.arrays[1:]))
+
+    def prepare(self, choice: Choice) -> Prepared:
+        """Prepare the template for a choice."""
+        assert self.template is not None
+        return choice.prepare(self.template.taps.astype(choice.problem.dtype))
+
+    def run(self, choice: Choice, kernel: Prepared, out: np.ndarray | None) -> np.ndarray:
+        """Compute the result by a choice and a prepared template."""
+        if out is not None and not (out.flags.c_contiguous and out.flags.aligned):
+            out[...] = self.run(choice, kernel, None)
+            return out
+        if out is None:
+            out = np.empty(self.shape, self.dtype)
+        assert self.template is not None
+        if self.template.finite:
+            match = _Match(self.template, self.measure, self.fill, get_num_threads())
+            match.respond(self._readable(), choice, kernel, out)
+        else:
+            out.fill(np.nan)
+        return out
+
+    def solve(self) -> np.ndarray:
+        """Compute the result."""
+        for array in self.arrays:
+            if isinstance(array, Spec):
+                raise TypeError(f"{array} holds no numbers: a Spec is for plan and explain")
+        choice = self.choose()
+        return self.run(choice, self.prepare(choice), None)
+
+    def _readable(self) -> np.ndarray:
+        """Return the image, padded if it is to be, as the native code can read it."""
+        image = self.arrays[0]
+        if self.padding is not None:
+            mode, rest = self.padding
+            taps = self.problem.w
+            padded = np.pad(image.astype(self.dtype), [(m, m) for m in taps], mode, **rest)
+            return padded[
+                tuple(
+                    slice(m - m // 2, m - m // 2 + n)
+                    for m, n in zip(taps, self.problem.x, strict=True)
+                )
+            ]
+        if not _core.is_stored(image.dtype) or not image.flags.aligned:
+            image = image.astype(self.dtype)
+        return image
+
+
+@dataclass(frozen=True, slots=True)
+class _Match:
+    """How one template responds to an image, and again to parts of it."""
+
+    template: _Template
+    measure: str
+    fill: np.ndarray | None
+    threads: int
+
+    def respond(
+        self, x: np.ndarray, choice: Choice, kernel: Prepared, out: np.ndarray, again: int = 0
+    ) -> None:
+        """Fill `out`, contiguous, and compute `again` what rounding errors spoiled."""
+        problem = choice.problem
+        total, least, most, count = _core.look_at_image(x, problem.dtype, self.threads)
+        if not count:
+            out.fill(np.nan)  # every window holds a pixel of the image
+            return
+        centre = self._centre(x, problem, total / count, least, most, again)
+        reach = max(most - centre, centre - least)
+        scale = _power_of_two(max(abs(least), abs(most), reach))
+        if self.template.norm:
+            centred = np.empty(x.shape, problem.dtype)
+            squares = _core.centre_image(x, centred, centre, scale, self.threads)
+            choice.run(centred, kernel, out, self.threads)
+            del centred
+        else:
+            squares = 0.0
+            out.fill(0)
+        unsure = _core.finish_match(
+            x,
+            out,
+            problem.w,
+            problem.offset,
+            problem.boundary if self.fill is None else Boundary.CONSTANT,
+            self.fill,
+            scale,
+            centre,
+            _MEASURES.index(self.measure),
+            self._factors(choice, kernel, scale, self._error(choice, reach * scale, squares)),
+            self.threads,
+        )
+        if again < len(_METHODS_AGAIN) and unsure.any():
+            self._respond_again(x, problem, unsure, out, again)
+
+    def _centre(
+        self, x: np.ndarray, problem: Problem, mean: float, least: float, most: float, again: int
+    ) -> float:
+        """Choose what is taken from every pixel, so that numerators are small."""
+        if again == len(_METHODS_AGAIN):
+            # Sums err by their own windows: small deviations are those of pixels that are small.
+            return min(max(0.0, least), most)
+        if self.fill is not None and np.isfinite(self.fill[0]):
+            return float(self.fill[0])
+        if not math.isfinite(mean):
+            mean = least / 2 + most / 2
+        # Whole numbers stay whole, and pixels near the centre lose no digits.
+        return float(problem.dtype.type(mean)) if x.dtype.kind == "f" else float(round(mean))
+
+    def _error(self, choice: Choice, reach: float, squares: float) -> float:
+        """Bound the errors of the numerators, for pixels within `reach` of their centre."""
+        unit = float(np.finfo(choice.problem.dtype).eps) / 2
+        taps = math.prod(choice.problem.w)
+        if choice.method in _TRANSFORMS:
+            # Transforms spread their errors evenly, over no fewer points than the template has.
+            return _TRANSFORM_ERROR * unit * min(reach, math.sqrt(squares / taps))
+        return _SUM_ERROR * unit * reach * math.sqrt(taps)
+
+    def _factors(
+        self, choice: Choice, kernel: Prepared, scale: float, error: float
+    ) -> dict[str, float]:
+        """Return the numbers that the native code joins sums and numerators with."""
+        t = self.template
+        pixels = math.prod(choice.problem.w)
+        assert isinstance(kernel.w, np.ndarray)
+        rounding = 2 * sum(choice.problem.w) * float(np.finfo(np.float64).eps) / 2
+        f = {
+            "pixels": pixels,
+            "tilt": float(kernel.w.sum(dtype=np.float64)),
+            "of_product": 1.0,
+            "of_mean": 0.0,
+            "of_all": 1.0,
+            "mean": t.mean * scale,
+            "norm": t.norm * scale,
+            "energy": t.energy * scale,
+            "flat": rounding,
+            "unsure": rounding * _UNSURE,
+            "floor": 0.0,
+        }
+        share = t.norm / t.energy if t.energy else 0.0  # of the template's size, without its mean
+        match self.measure:
+            case "ccoeff":
+                f["of_product"] = t.norm / scale
+            case "ccorr":
+                f["of_product"] = t.norm / scale
+                f["of_mean"] = t.mean * pixels / scale
+            case "ccorr_normed":
+                f["of_product"] = share
+                f["of_mean"] = t.mean / t.energy * pixels if t.energy else 0.0
+                error *= share
+            case "sqdiff":
+                f["of_all"] = 1 / scale**2
+            case "sqdiff_normed":
+                error *= 2 * share
+        if self.measure in _NORMED:
+            f["floor"] = (error / _TOLERANCE) ** 2
+        return f
+
+    def _respond_again(
+        self, x: np.ndarray, problem: Problem, unsure: np.ndarray, out: np.ndarray, again: int
+    ) -> None:
+        """Compute the tiles that hold unsure results in double precision, by themselves."""
+        tile = _core.match_tile(problem.w, problem.out)
+        block_elements = problem.workspace_limit // (_BLOCK_ARRAYS * 8)
+        for region in _regions(unsure != 0, tile, problem, block_elements):
+            block = self._block(x, problem, region)
+            extents = tuple(s.stop - s.start for s in region)
+            part = Problem(
+                block.shape,
+                problem.w,
+                extents,
+                problem.axes,
+                (0,) * len(extents),
+                np.dtype(np.float64),
+            )
+            choice = _planner.choose(part, _METHODS_AGAIN[again], self.threads)
+            result = np.empty(extents)
+            kernel = choice.prepare(self.template.taps)
+            replace(self, fill=None).respond(block, choice, kernel, result, again + 1)
+            out[region] = result
+
+    def _block(self, x: np.ndarray, problem: Problem, region: tuple[slice, ...]) -> np.ndarray:
+        """Return what the windows of a region read, in double precision."""
+        indices = []
+        for a, outputs in enumerate(region):
+            first = outputs.start + problem.offset[a]
+            last = outputs.stop + problem.offset[a] + problem.w[a] - 1
+            inside = np.arange(max(first, 0), min(last, x.shape[a]))
+            if inside.size < last - first:
+                everything = np.arange(x.shape[a])
+                around = (max(-first, 0), max(last - x.shape[a], 0))
+                mode: Any = next(m for m, b in _BOUNDARIES.items() if b is problem.boundary)
+                beyond = {"constant_values": -1} if mode == "constant" else {}
+                inside = np.pad(everything, around, mode, **beyond)[max(first, 0) :]
+                inside = inside[: last - first]
+            indices.append(inside)
+        block = x[np.ix_(*indices)].astype(np.float64)
+        if self.fill is not None:
+            for a, index in enumerate(indices):
+                block[(slice(None),) * a + (index < 0,)] = self.fill[0]
+        return block
+
+
+# How results are computed again, where rounding errors spoiled them, and then once more.
+_METHODS_AGAIN = (_planner.AUTO, "direct")
+
+
+def _power_of_two(most: float) -> float:
+    """Return what brings numbers of this magnitude to about one, exactly."""
+    if not 0 < most < math.inf:
+        return 1.0
+    return math.ldexp(1.0, -max(math.frexp(most)[1], -1000))
+
+
+def _regions(
+    wanted: np.ndarray, tile: Shape, problem: Problem, elements: int
+) -> Iterator[tuple[slice, ...]]:
+    """Yield the regions of wanted tiles, neighbours along the last axis together while they fit."""
+    out, taps = problem.out, problem.w
+    for index in np.ndindex(wanted.shape[:-1]):
+        start = [i * t for i, t in zip(index, tile[:-1], strict=True)]
+        stop = [min(i + t, n) for i, t, n in zip(start, tile[:-1], out[:-1], strict=True)]
+        fixed = tuple(map(slice, start, stop))
+        lines = math.prod(b - a + m - 1 for a, b, m in zip(start, stop, taps[:-1], strict=True))
+        most = max((elements // lines - taps[-1]) // tile[-1], 1)
+        first = last = 0
+        for column in np.flatnonzero(wanted[index]):
+            if column != last or column - first == most:
+                if last > first:
+                    yield (*fixed, slice(first * tile[-1], min(last * tile[-1], out[-1])))
+                first = column
+            last = column + 1
+        if last > first:
+            yield (*fixed, slice(first * tile[-1], min(last * tile[-1], out[-1])))
+
+
+def _refuse(name: str, value: object, expected: str, error: type[Exception]) -> NoReturn:
+    raise error(f"{name} must be {expected}, not {value!r}")
+
+
+def _check_array(a: Any, name: str) -> Any:
+    a = as_array(a, name)
+    if a.dtype.kind not in "biuf":
+        _refuse(name, a.dtype, "an array of real numbers", TypeError)
+    return a
+
+
+def _check_mode(mode: Any) -> None:
+    if callable(mode):
+        return
+    if not isinstance(mode, str):
+        _refuse("mode", mode, "one of numpy.pad's modes", TypeError)
+    if mode not in _BOUNDARIES and mode not in _PADDINGS:
+        known = ", ".join(map(repr, (*_BOUNDARIES, *_PADDINGS)))
+        _refuse("mode", mode, f"one of {known}, or a function", ValueError)
+
+
+def _lower_match_template(
+    image: Any,
+    template: Any,
+    pad_input: Any = False,
+    mode: Any = "constant",
+    constant_values: Any = 0,
+    *,
+    method: Any = "ccoeff_normed",
+) -> _MatchCall:
+    image, template = _check_array(image, "image"), _check_array(template, "template")
+    if image.ndim not in (2, 3):
+        _refuse("image", image.shape, "a 2-D or 3-D array", ValueError)
+    if template.ndim != image.ndim:
+        _refuse("template", template.shape, f"a {image.ndim}-D array, as the image is", ValueError)
+    if 0 in template.shape:
+        _refuse("template", template.shape, "an array that is not empty", ValueError)
+    if any(n < m for n, m in zip(image.shape, template.shape, strict=True)):
+        raise ValueError(
+            f"image must be at least as large as the template, {template.shape}, along each axis, "
+            f"not {image.shape}"
+        )
+    _check_mode(mode)
+    if not isinstance(method, str):
+        _refuse("method", method, "a measure's name", TypeError)
+    if method not in _MEASURES:
+        _refuse("method", method, f"one of {', '.join(map(repr, _MEASURES))}", ValueError)
+    dtype = np.dtype(np.float32 if image.dtype.char in "ef" else np.float64)
+    axes = tuple(range(image.ndim))
+    x, taps = image.shape, template.shape
+    fill = padding = None
+    boundary = Boundary.ZERO
+    if pad_input:
+        out, offset = x, tuple(-(m // 2) for m in taps)
+        values = _check_constant(constant_values, dtype) if mode == "constant" else None
+        if values is not None and values.size == 1:
+            fill = values.reshape(1)
+        elif values is not None or mode not in _BOUNDARIES:
+            padding = (mode, {} if values is None else {"constant_values": values})
+            x, offset = tuple(n + m - 1 for n, m in zip(x, taps, strict=True)), (0,) * len(x)
+        else:
+            boundary = _BOUNDARIES[mode]
+    else:
+        out, offset = tuple(n - m + 1 for n, m in zip(x, taps, strict=True)), (0,) * len(x)
+    problem = Problem(x, taps, out, axes, offset, dtype, boundary)
+    numbers = None if isinstance(template, Spec) else _Template.of(template)
+    return _MatchCall((image, template), problem, dtype, method, numbers, fill, padding)
+
+
+def _check_constant(values: Any, dtype: np.dtype[Any]) -> np.ndarray:
+    try:
+        numbers = np.asarray(values)
+    except ValueError:
+        _refuse("constant_values", values, "a number, or numpy.pad's pairs of them", ValueError)
+    if numbers.dtype.kind not in "biuf":
+        _refuse("constant_values", values, "real", TypeError)
+    return numbers.astype(dtype)
+
+
+@lowered_by(_lower_match_template)
+def match_template(
+    image: ArrayLike,
+    template: ArrayLike,
+    pad_input: bool = False,
+    mode: Any = "constant",
+    constant_values: Any = 0,
+    *,
+    method: str = "ccoeff_normed",
+) -> np.ndarray:
+    """
+    Tell how well a template matches an image at each place, as skimage.feature.match_template does.
+
+    Parameters
+    ----------
+    image : array_like, shape (M, N) or (M, N, P)
+        Where to look; real numbers.
+    template : array_like, shape (m, n) or (m, n, p)
+        What to look for; no larger than the image along any axis.
+    pad_input : bool, optional
+        Extend the image, so that the result has its shape and belongs to the template's centre,
+        index m // 2; otherwise the result belongs to the template's first pixel.
+    mode : str or function, optional
+        How: one of numpy.pad's modes.
+    constant_values : scalar or array_like, optional
+        What lies beyond the edges in the mode 'constant', as numpy.pad takes it.
+    method : str, optional
+        The measure, by OpenCV's name. Over a window x of the image and the template t, with x' and
+        t' for what they are without their means:
+
+        - 'sqdiff': Σ (x - t)²;
+        - 'sqdiff_normed': that over √(Σ x² · Σ t²), and one where it is larger;
+        - 'ccorr': Σ x · t;
+        - 'ccorr_normed': that over √(Σ x² · Σ t²);
+        - 'ccoeff': Σ x' · t';
+        - 'ccoeff_normed', the default: that over √(Σ x'² · Σ t'²), the correlation coefficient.
+
+    Returns
+    -------
+    ndarray
+        Of shape (M - m + 1, N - n + 1), and P - p + 1 where there are three axes, or of the image's
+        shape; float32 for an image of float16 or float32, float64 for any other. The best match has
+        the greatest value; by the sums of squared differences, the least.
+
+    Raises
+    ------
+    ValueError
+        If the image is neither 2-D nor 3-D, the template is empty, has other axes or is larger than
+        the image; if the mode or the measure is unknown.
+    TypeError
+        If an array holds anything but real numbers.
+
+    Notes
+    -----
+    Coefficients are zero where the window or the template is flat: where the sum of squared
+    deviations from the mean is no more than the rounding errors of the sums of it. A correlation is
+    zero where its denominator is, a difference of normed squares zero for a window and a template
+    that are zero, and one for a window or a template that is. Values lie in the range of their
+    measure: [-1, 1], or [0, 1] for 'sqdiff_normed'. A NaN or an infinity in the image makes NaN of
+    all windows that hold it, and of no other.
+
+    The numerator is one correlation, which `explain` tells about; sums over windows are formed in
+    double precision, and join it in one pass. Where a float32 numerator would err by more than a
+    thousandth of its denominator (windows of low contrast in an image of high), it is computed again
+    in double precision. The errors of the measures that are not normed are those of the numerator:
+    they follow the whole image, not each window.
+
+    References
+    ----------
+    J. P. Lewis, "Fast Normalized Cross-Correlation", Vision Interface, 1995.
+
+    Examples
+    --------
+    >>> import fastconv, numpy as np
+    >>> image = np.zeros((5, 6))
+    >>> image[2, 3] = 9
+    >>> template = np.zeros((3, 3))
+    >>> template[1, 1] = 1
+    >>> response = fastconv.match_template(image, template)
+    >>> np.unravel_index(response.argmax(), response.shape)
+    (np.int64(1), np.int64(2))
+    >>> response.round(3)
+    array([[ 0.   , -0.125, -0.125, -0.125],
+           [ 0.   , -0.125,  1.   , -0.125],
+           [ 0.   , -0.125, -0.125, -0.125]])
+    """
+    return _lower_match_template(
+        image, template, pad_input, mode, constant_values, method=method
+    ).solve()
