@@ -229,6 +229,7 @@ class _Match:
             self.fill,
             scale,
             centre,
+            self._level(least, most),
             _MEASURES.index(self.measure),
             self._factors(choice, kernel, scale, self._error(choice, reach * scale, squares)),
             self.threads,
@@ -242,13 +243,26 @@ class _Match:
         """Choose what is taken from every pixel, so that numerators are small."""
         if again == len(_METHODS_AGAIN):
             # Sums err by their own windows: small deviations are those of pixels that are small.
-            return min(max(0.0, least), most)
+            return self._level(least, most)
         if self.fill is not None and np.isfinite(self.fill[0]):
             return float(self.fill[0])
         if not math.isfinite(mean):
             mean = least / 2 + most / 2
         # Whole numbers stay whole, and pixels near the centre lose no digits.
         return float(problem.dtype.type(mean)) if x.dtype.kind == "f" else float(round(mean))
+
+    def _level(self, least: float, most: float) -> float:
+        """
+        Choose the level from which sums over windows count pixels.
+
+        It is the value nearest to zero that lies between all pixels: a window of low contrast then
+        holds pixels near zero, or near all others.
+        """
+        if self.measure.startswith("ccorr"):
+            return 0.0
+        if self.fill is not None and np.isfinite(self.fill[0]):
+            least, most = min(least, float(self.fill[0])), max(most, float(self.fill[0]))
+        return min(max(0.0, least), most)
 
     def _error(self, choice: Choice, reach: float, squares: float) -> float:
         """Bound the errors of the numerators, for pixels within `reach` of their centre."""
@@ -275,7 +289,7 @@ class _Match:
             "of_all": 1.0,
             "mean": t.mean * scale,
             "norm": t.norm * scale,
-            "energy": t.energy * scale,
+            "empty": 0.0,
             "flat": rounding,
             "unsure": rounding * _UNSURE,
             "floor": 0.0,
@@ -294,6 +308,8 @@ class _Match:
             case "sqdiff":
                 f["of_all"] = 1 / scale**2
             case "sqdiff_normed":
+                f["empty"] = 1.0 if t.energy else 0.0
+                f["of_all"] = 1 / (t.energy * scale) if t.energy else math.inf
                 error *= 2 * share
         if self.measure in _NORMED:
             f["floor"] = (error / _TOLERANCE) ** 2

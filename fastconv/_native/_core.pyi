@@ -189,6 +189,7 @@ def finish_match(
     fill: np.ndarray | None,
     scale: float,
     centre: float,
+    level: float,
     measure: int,
     factors: dict[str, float],
     threads: int = 1,

@@ -187,7 +187,7 @@ cdef extern from "template.hpp" namespace "fastconv" nogil:
         pass
     ctypedef struct MatchFactors:
         Measure measure
-        double pixels, tilt, of_product, of_mean, of_all, mean, norm, energy, flat, unsure, floor
+        double pixels, tilt, of_product, of_mean, of_all, mean, norm, empty, flat, unsure, floor
     ctypedef struct PixelSums:
         double sum, least, most
         ptrdiff_t count
@@ -204,8 +204,7 @@ cdef extern from "template.hpp" namespace "fastconv" nogil:
         ptrdiff_t* offset
         Boundary boundary
         const char* fill
-        double scale, centre
-        bint around_zero
+        double scale, centre, level
         MatchFactors factors
     Status c_look_at_image "fastconv::look_at_image"(
         const MatchImage& image, int threads, PixelSums* sums)
@@ -1769,14 +1768,6 @@ def layer_scratch(x, w, out, offset, stride, dilation, cnp.dtype dtype, bint exa
 
 # --- matches of a template ------------------------------------------------------------------------
 
-MEASURE_SQDIFF = 0
-MEASURE_SQDIFF_NORMED = 1
-MEASURE_CCORR = 2
-MEASURE_CCORR_NORMED = 3
-MEASURE_CCOEFF = 4
-MEASURE_CCOEFF_NORMED = 5
-
-
 cdef int fill_image(MatchImage* image, cnp.ndarray x, ElementType type) except -1:
     # Describe an image or a volume, and return the number of axes that it lacks.
     cdef int i, ndim = cnp.PyArray_NDIM(x), lacking = MATCH_AXES - ndim
@@ -1886,7 +1877,7 @@ def match_tile(taps, out):
 
 
 def finish_match(cnp.ndarray x, cnp.ndarray out, taps, offset, int boundary, cnp.ndarray fill,
-                 double scale, double centre, int measure, factors, int threads=1):
+                 double scale, double centre, double level, int measure, factors, int threads=1):
     """
     Turn numerators into how well a template matches each window: see template_sums.hpp.
 
@@ -1906,6 +1897,8 @@ def finish_match(cnp.ndarray x, cnp.ndarray out, taps, offset, int boundary, cnp
         The value beyond the edge for ``Boundary.CONSTANT``, of out's dtype.
     scale, centre : float
         What the numerators were made with.
+    level : float
+        From which pixels are counted in their sums: zero, or near to pixels that are alike.
     measure : int
         Number of the measure.
     factors : dict
@@ -1940,7 +1933,7 @@ def finish_match(cnp.ndarray x, cnp.ndarray out, taps, offset, int boundary, cnp
         match.fill = <const char*>cnp.PyArray_DATA(fill)
     match.scale = scale
     match.centre = centre
-    match.around_zero = measure == MEASURE_CCORR or measure == MEASURE_CCORR_NORMED
+    match.level = level
     match.factors.measure = <Measure>measure
     match.factors.pixels = factors["pixels"]
     match.factors.tilt = factors["tilt"]
@@ -1949,7 +1942,7 @@ def finish_match(cnp.ndarray x, cnp.ndarray out, taps, offset, int boundary, cnp
     match.factors.of_all = factors["of_all"]
     match.factors.mean = factors["mean"]
     match.factors.norm = factors["norm"]
-    match.factors.energy = factors["energy"]
+    match.factors.empty = factors["empty"]
     match.factors.flat = factors["flat"]
     match.factors.unsure = factors["unsure"]
     match.factors.floor = factors["floor"]

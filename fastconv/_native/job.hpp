@@ -221,7 +221,8 @@ struct MatchFactors {
   double tilt, offset;   // the sum of the normalised template; its pixels' level in the numerator
   double level, around;  // what was subtracted from every pixel, and how near to it zero is seen
   double of_product, of_mean, of_all;
-  double mean, norm, energy;   // of the template, scaled as the pixels: its root sums of squares
+  double mean, norm;           // of the template, scaled as the pixels
+  double empty;                // the result where a denominator is zero
   double flat, unsure, floor;  // shares of a sum of squares, and a sum of squares
 };
 
@@ -233,16 +234,23 @@ struct PixelSums {
 
 // Passes over rows of an image and over sums of their pixels: see template_sums.hpp.
 struct TemplateSet {
+  int lanes;  // rows that go side by side
   void (*look)(const char* row, ptrdiff_t count, PixelSums* sums);
   double (*centre)(const char* row, ptrdiff_t count, double centre, double scale, char* out);
-  void (*powers)(const char* row, ptrdiff_t count, double scale, double level, double* pairs);
-  void (*chunks)(const double* const* pairs, int rows, ptrdiff_t count, ptrdiff_t taps,
-                 double* const* begins, double* const* ends);
-  void (*slide)(const double* a, const double* b, double* begin, double* slot, const double* end,
-                double* sums, ptrdiff_t count);
+  void (*columns)(const char* const* rows, ptrdiff_t count, double scale, double level,
+                  double* columns);
+  void (*sum_columns)(const double* columns, ptrdiff_t outputs, ptrdiff_t taps, double* ends,
+                      double* sums, double* squares);
+  void (*slide_rows)(const double* columns, int first, int last, double* begin,
+                     double* const* slots, const double* const* ends, double* const* sums,
+                     ptrdiff_t count);
+  void (*slide_line)(const double* line, double* begin, double* slot, const double* end,
+                     double* sums, ptrdiff_t count);
   void (*add_up)(double* slots, ptrdiff_t pitch, ptrdiff_t taps, ptrdiff_t count);
-  ptrdiff_t (*finish)(const double* sums, ptrdiff_t count, const MatchFactors& factors, char* out);
+  ptrdiff_t (*finish)(const double* sums, const double* squares, ptrdiff_t count,
+                      const MatchFactors& factors, char* out);
 };
+enum { MAX_SUM_LANES = 8 };
 
 struct Level {
   const char* name;

@@ -1,11 +1,12 @@
 // The driver of template_sums.hpp.
 //
-// An item is a tile of the windows. Its rows of pixels are read in order, two at a time, and become
-// rows of window sums along the row; these go through a chunk of rows, and in volumes rows of its
-// sums through a chunk of planes. No tile shares a sum with another.
+// An item is a tile of the windows. Its rows of pixels are read in order, a few side by side, and
+// become sums over windows along the row; lines of these go through a chunk of rows, and in volumes
+// lines of its sums through a chunk of planes. No tile shares a sum with another.
 #include "template.hpp"
 
 #include <float.h>
+#include <math.h>
 #include <string.h>
 
 #include <memory>
@@ -30,6 +31,7 @@ constexpr ptrdiff_t least_columns = 64, least_rows = 128, rows_of_window = 4;
 constexpr ptrdiff_t planes_bytes = 2 << 20, volume_columns = 128, least_volume_rows = 8;
 // Whole vectors at every level, and the place after a row's last pair.
 constexpr ptrdiff_t slack = 16;
+constexpr ptrdiff_t doubles = sizeof(double);
 
 const TemplateSet& template_set_of(ElementType type) {
   const Level& level = *levels().used;
@@ -162,16 +164,19 @@ class MatchJob {
         set_(template_set_of(match.image.type)) {
     match_tile(match, tile_);
     for (int a = 0; a < MATCH_AXES; a++) tiles_[a] = ceil_div(m_.out[a], tile_[a]);
-    width_ = 2 * round_up(tile_[2], slack / 2);
-    line_ = 2 * (round_up(tile_[2] + m_.taps[2], slack / 2) + slack);
-    plane_ = tile_[1] * width_;
+    width_ = round_up(tile_[2], slack);
+    pitch_ = spread_over_sets(2 * width_ * doubles) / doubles;
+    plane_ = tile_[1] * pitch_;
+    columns_ = round_up(width_ + m_.taps[2], slack) + slack;
   }
 
   ptrdiff_t items() const { return tiles_[0] * tiles_[1] * tiles_[2]; }
   ptrdiff_t scratch_bytes() const {
-    ptrdiff_t doubles = 8 * line_ + (m_.taps[1] + 3) * width_;
-    if (m_.taps[0] > 1) doubles += (m_.taps[0] + 1) * plane_ + width_;
-    return doubles * ptrdiff_t(sizeof(double));
+    const ptrdiff_t lanes = set_.lanes;
+    ptrdiff_t count = lanes * (2 * columns_ + 4 * m_.taps[2] + 2 * width_);
+    count += (lanes + 2 + m_.taps[1]) * pitch_;
+    if (m_.taps[0] > 1) count += pitch_ + (1 + m_.taps[0]) * plane_;
+    return count * doubles;
   }
 
   void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
@@ -187,12 +192,13 @@ class MatchJob {
   }
 
  private:
-  // Where a thread works: rows side by side as they are read, their pairs, and sums of chunks; then
-  // the chunk of rows, and the chunk of planes.
+  // Where a thread works. A line of sums has those of δ, then those of δ².
   struct Scratch {
-    double *raw[2], *pairs[2], *begins[2], *ends[2];
-    double *zeros, *sums, *begin, *slots;
-    double *plane_sums, *plane_begin, *plane_slots;
+    double *raw, *columns;            // rows of pixels one after the other, and side by side
+    double *ends, *sums;              // of chunks of columns; over windows along rows
+    double *zeros, *lines;            // lines of zeros, and of sums over windows
+    double *begin, *slots;            // of the chunk of rows
+    double *plane_line, *plane_begin, *plane_slots;  // of that of planes
   };
 
   Scratch lay_out(double* at) const {
@@ -202,102 +208,116 @@ class MatchJob {
       at += count;
       return taken;
     };
-    for (int r = 0; r < 2; r++) {
-      s.raw[r] = take(line_);
-      s.pairs[r] = take(line_);
-      s.begins[r] = take(line_);
-      s.ends[r] = take(line_);
-      // What whole vectors read past the last sum.
-      memset(s.begins[r], 0, size_t(line_) * sizeof(double));
-      memset(s.ends[r], 0, size_t(line_) * sizeof(double));
-    }
-    s.zeros = take(width_);
-    memset(s.zeros, 0, size_t(width_) * sizeof(double));
-    s.sums = take(width_);
-    s.begin = take(width_);
-    s.slots = take(m_.taps[1] * width_);
-    s.plane_sums = s.plane_begin = s.plane_slots = nullptr;
+    const ptrdiff_t lanes = set_.lanes;
+    s.raw = take(lanes * columns_);
+    s.columns = take(lanes * columns_);
+    s.ends = take(lanes * 4 * m_.taps[2]);
+    s.sums = take(lanes * 2 * width_);
+    s.zeros = take(pitch_);
+    memset(s.zeros, 0, size_t(pitch_ * doubles));
+    s.lines = take(lanes * pitch_);
+    s.begin = take(pitch_);
+    s.slots = take(m_.taps[1] * pitch_);
+    s.plane_line = s.plane_begin = s.plane_slots = nullptr;
     if (m_.taps[0] > 1) {
-      s.plane_sums = take(width_);
+      s.plane_line = take(pitch_);
       s.plane_begin = take(plane_);
       s.plane_slots = take(m_.taps[0] * plane_);
     }
     return s;
   }
 
+  struct Tile {
+    const ptrdiff_t *start, *stop;
+    MatchFactors factors;
+  };
+
   ptrdiff_t run_tile(const ptrdiff_t* start, const ptrdiff_t* stop, double* scratch) const {
     const Scratch s = lay_out(scratch);
     const ptrdiff_t rows = stop[1] - start[1] + m_.taps[1] - 1;
     const ptrdiff_t planes = stop[0] - start[0] + m_.taps[0] - 1;
-    const ptrdiff_t columns = stop[2] - start[2] + m_.taps[2] - 1;
-    MatchFactors factors = m_.factors;
-    const double level = m_.around_zero ? 0 : level_of(start, planes, rows, columns, s.raw[0]);
-    factors.level = level * m_.scale;
-    factors.offset = factors.level - m_.centre * m_.scale;
-    factors.around = factors.flat * (level < 0 ? -factors.level : factors.level);
+    const ptrdiff_t outputs = stop[2] - start[2], columns = outputs + m_.taps[2] - 1;
+    const int lanes = set_.lanes;
+    Tile tile = {start, stop, m_.factors};
+    tile.factors.level = m_.level * m_.scale;
+    tile.factors.offset = (m_.level - m_.centre) * m_.scale;
+    tile.factors.around = tile.factors.flat * fabs(tile.factors.level);
+    // What whole vectors read past the last column.
+    memset(s.sums, 0, size_t(lanes * 2 * width_ * doubles));
+    memset(s.columns, 0, size_t(lanes * columns_ * doubles));
     ptrdiff_t unsure = 0;
     for (ptrdiff_t plane = 0; plane < planes; plane++)
-      for (ptrdiff_t row = 0; row < rows; row += 2) {
-        const int count = row + 1 < rows ? 2 : 1;
-        for (int r = 0; r < count; r++)
-          set_.powers(read(start, plane, row + r, columns, s.raw[r]), columns, m_.scale,
-                      factors.level, s.pairs[r]);
-        set_.chunks(s.pairs, count, columns, m_.taps[2], s.begins, s.ends);
-        for (int r = 0; r < count; r++)
-          unsure += add_row(s, start, stop, plane, row + r, r, factors);
+      for (ptrdiff_t row = 0; row < rows; row += lanes) {
+        const char* lines[MAX_SUM_LANES];
+        const int count = int(min(lanes, rows - row));
+        for (int r = 0; r < lanes; r++) {
+          if (r >= count) {
+            lines[r] = lines[0];
+            continue;
+          }
+          char* raw = reinterpret_cast<char*>(s.raw + r * columns_);
+          lines[r] = rows_.read(start[0] + m_.offset[0] + plane, start[1] + m_.offset[1] + row + r,
+                                start[2] + m_.offset[2], columns, raw);
+        }
+        set_.columns(lines, columns, m_.scale, tile.factors.level, s.columns);
+        set_.sum_columns(s.columns, outputs, m_.taps[2], s.ends, s.sums, s.sums + lanes * width_);
+        unsure += add_rows(s, tile, plane, row, count);
       }
     return unsure;
   }
 
-  const char* read(const ptrdiff_t* start, ptrdiff_t plane, ptrdiff_t row, ptrdiff_t columns,
-                   double* raw) const {
-    return rows_.read(start[0] + m_.offset[0] + plane, start[1] + m_.offset[1] + row,
-                      start[2] + m_.offset[2], columns, reinterpret_cast<char*>(raw));
+  // Sums along `count` rows of a plane of the tile join the chunk of rows, which may end among them.
+  ptrdiff_t add_rows(const Scratch& s, const Tile& tile, ptrdiff_t plane, ptrdiff_t row,
+                     int count) const {
+    const ptrdiff_t taps = m_.taps[1];
+    ptrdiff_t unsure = 0;
+    double *slots[MAX_SUM_LANES], *slots_squares[MAX_SUM_LANES];
+    double *lines[MAX_SUM_LANES], *lines_squares[MAX_SUM_LANES];
+    const double *ends[MAX_SUM_LANES], *ends_squares[MAX_SUM_LANES];
+    for (int first = 0; first < count;) {
+      const ptrdiff_t place = (row + first) % taps;
+      const int last = int(min(count, first + taps - place));
+      for (int r = first; r < last; r++) {
+        const ptrdiff_t next = (row + r + 1) % taps;
+        slots[r] = s.slots + (place + r - first) * pitch_;
+        ends[r] = row + r >= taps - 1 && next ? s.slots + next * pitch_ : s.zeros;
+        lines[r] = s.lines + r * pitch_;
+        slots_squares[r] = slots[r] + width_;
+        ends_squares[r] = ends[r] + width_;
+        lines_squares[r] = lines[r] + width_;
+      }
+      if (place == 0) memset(s.begin, 0, size_t(pitch_ * doubles));
+      set_.slide_rows(s.sums, first, last, s.begin, slots, ends, lines, width_);
+      set_.slide_rows(s.sums + set_.lanes * width_, first, last, s.begin + width_, slots_squares,
+                      ends_squares, lines_squares, width_);
+      if (place + last - first == taps) set_.add_up(s.slots, pitch_, taps, 2 * width_);
+      for (int r = first; r < last; r++)
+        if (row + r >= taps - 1) unsure += add_plane(s, tile, plane, row + r - taps + 1, lines[r]);
+      first = last;
+    }
+    return unsure;
   }
 
-  // The value nearest to zero between the least pixel and the greatest: small differences are
-  // either near zero, or differences of pixels that all are large.
-  double level_of(const ptrdiff_t* start, ptrdiff_t planes, ptrdiff_t rows, ptrdiff_t columns,
-                  double* raw) const {
-    PixelSums sums = no_pixels;
-    for (ptrdiff_t plane = 0; plane < planes; plane++)
-      for (ptrdiff_t row = 0; row < rows; row++)
-        set_.look(read(start, plane, row, columns, raw), columns, &sums);
-    return sums.count == 0 ? 0 : sums.least > 0 ? sums.least : sums.most < 0 ? sums.most : 0;
-  }
-
-  // Sums along row number `row` of a plane of the tile join the chunk of rows.
-  ptrdiff_t add_row(const Scratch& s, const ptrdiff_t* start, const ptrdiff_t* stop,
-                    ptrdiff_t plane, ptrdiff_t row, int r, const MatchFactors& factors) const {
-    const ptrdiff_t taps = m_.taps[1], place = row % taps, next = (row + 1) % taps;
-    const bool whole = row >= taps - 1;
-    if (place == 0) memset(s.begin, 0, size_t(width_) * sizeof(double));
-    set_.slide(s.ends[r], s.begins[r] + 2 * m_.taps[2], s.begin, s.slots + place * width_,
-               whole && next ? s.slots + next * width_ : s.zeros, s.sums, width_);
-    if (next == 0) set_.add_up(s.slots, width_, taps, width_);
-    if (!whole) return 0;
-    return add_plane(s, start, stop, plane, row - taps + 1, factors);
-  }
-
-  // Sums of the windows of a plane, in row number `row` of the tile, join the chunk of planes.
-  ptrdiff_t add_plane(const Scratch& s, const ptrdiff_t* start, const ptrdiff_t* stop,
-                      ptrdiff_t plane, ptrdiff_t row, const MatchFactors& factors) const {
+  // A line of sums over windows of a plane, in row `row` of the tile, joins the chunk of planes.
+  ptrdiff_t add_plane(const Scratch& s, const Tile& tile, ptrdiff_t plane, ptrdiff_t row,
+                      const double* line) const {
     const ptrdiff_t taps = m_.taps[0], place = plane % taps, next = (plane + 1) % taps;
-    const double* sums = s.sums;
     if (taps > 1) {
       const bool whole = plane >= taps - 1;
-      double* begin = s.plane_begin + row * width_;
-      double* slots = s.plane_slots + row * width_;
-      if (place == 0) memset(begin, 0, size_t(width_) * sizeof(double));
-      set_.slide(s.sums, nullptr, begin, slots + place * plane_,
-                 whole && next ? slots + next * plane_ : s.zeros, s.plane_sums, width_);
-      if (next == 0) set_.add_up(slots, plane_, taps, width_);
+      double* begin = s.plane_begin + row * pitch_;
+      double* slots = s.plane_slots + row * pitch_;
+      if (place == 0) memset(begin, 0, size_t(pitch_ * doubles));
+      set_.slide_line(line, begin, slots + place * plane_,
+                      whole && next ? slots + next * plane_ : s.zeros, s.plane_line, 2 * width_);
+      if (next == 0) set_.add_up(slots, plane_, taps, 2 * width_);
       if (!whole) return 0;
-      sums = s.plane_sums;
+      line = s.plane_line;
     }
+    const ptrdiff_t* start = tile.start;
     const ptrdiff_t at =
         ((start[0] + plane - taps + 1) * m_.out[1] + start[1] + row) * m_.out[2] + start[2];
-    return set_.finish(sums, stop[2] - start[2], factors, out_ + at * rows_.scalar());
+    return set_.finish(line, line + width_, tile.stop[2] - start[2], tile.factors,
+                       out_ + at * rows_.scalar());
   }
 
   const Match& m_;
@@ -306,7 +326,9 @@ class MatchJob {
   const Rows rows_;
   const TemplateSet& set_;
   ptrdiff_t tile_[MATCH_AXES], tiles_[MATCH_AXES];
-  ptrdiff_t width_, line_, plane_;  // doubles of a row of sums, of pairs; of a tile's plane
+  // In doubles: sums of a line, and from line to line and plane to plane; columns of a row that is
+  // read.
+  ptrdiff_t width_, pitch_, plane_, columns_;
 };
 
 }  // namespace

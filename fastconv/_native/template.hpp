@@ -32,7 +32,7 @@ struct Match {
   const char* fill;  // one scalar of the computation's type, or null for zero
   double scale;      // of the pixels, a power of two
   double centre;     // of the numerators
-  bool around_zero;  // sums are of pixels as they are, not of what they differ from their tile's
+  double level;      // from which pixels are counted in their sums
   MatchFactors factors;
 };
 

@@ -5,7 +5,8 @@
 // Herk's way for minima). So their errors are relative to the window itself, whatever lies beside
 // it, a NaN or Inf stays in its windows, and the work does not grow with the window.
 //
-// Sums of pixels and of their squares lie in pairs, in double precision.
+// Sums are in double precision. Along a row each waits for the one before it, so that as many rows
+// as a vector has lanes go side by side.
 #pragma once
 #include "job.hpp"
 #include "lanefft.hpp"
@@ -14,7 +15,6 @@
 namespace fastconv {
 namespace {
 
-typedef double SumPair __attribute__((vector_size(16), may_alias));
 typedef Vector<double> SumLanes;
 typedef typename SumLanes::type SumVec;
 typedef LaneTransform<double> SumTransform;
@@ -100,83 +100,102 @@ double centre_pixels(const char* row, ptrdiff_t count, double centre, double sca
   return sum;
 }
 
-// pairs[i] = (δ, δ²) of δ = x[i] · scale - level, whole vectors of them.
+// columns[i][r] = x_r[i] · scale - level for rows r side by side, whole vectors of columns.
 template <class Scalar>
-void pixel_powers(const char* row, ptrdiff_t count, double scale, double level, double* pairs) {
-  const Scalar* x = reinterpret_cast<const Scalar*>(row);
+void pixel_columns(const char* const* rows, ptrdiff_t count, double scale, double level,
+                   double* columns) {
   const SumVec by = SumLanes::broadcast(scale), less = SumLanes::broadcast(level);
-  const auto put = [&](ptrdiff_t i, SumVec v) FASTCONV_LAMBDA_INLINE {
-    const SumVec d = v * by - less, square = d * d;
-    const typename SumTransform::AllLanes all;
-    store_sums(pairs + 2 * i, SumTransform::template interleave<0>(d, square, all));
-    store_sums(pairs + 2 * i + SUM_LANES,
-               SumTransform::template interleave<SUM_LANES / 2>(d, square, all));
-  };
-  ptrdiff_t i = 0;
-  for (; i + SUM_LANES <= count; i += SUM_LANES) put(i, Pixels<Scalar>::load(x + i));
-  if (i < count) {
-    SumVec last = SumLanes::zero();
-    for (int l = 0; l < count - i; l++) last[l] = x[i + l];
-    put(i, last);
-  }
-}
-
-// For every chunk of `taps` pairs: begins[i], up to i = count, is the sum of its pairs before i, and
-// ends[i] that of those from i on (of whole chunks alone). A window of `taps` pairs from i on is
-// ends[i] + begins[i + taps]. Rows go side by side: each sum waits for the one before it.
-template <int Rows>
-FASTCONV_INLINE void chunks_of(const double* const* pairs, ptrdiff_t count, ptrdiff_t taps,
-                               double* const* begins, double* const* ends) {
-  const SumPair* x[Rows];
-  SumPair *begin[Rows], *end[Rows];
-#pragma GCC unroll 2
-  for (int r = 0; r < Rows; r++) {
-    x[r] = reinterpret_cast<const SumPair*>(pairs[r]);
-    begin[r] = reinterpret_cast<SumPair*>(begins[r]);
-    end[r] = reinterpret_cast<SumPair*>(ends[r]);
-  }
-  ptrdiff_t first = 0;
-  for (; first + taps <= count; first += taps) {
-    SumPair before[Rows] = {}, after[Rows] = {};
-    for (ptrdiff_t k = 0; k < taps; k++) {
-      const ptrdiff_t i = first + k, j = first + taps - 1 - k;
-#pragma GCC unroll 2
-      for (int r = 0; r < Rows; r++) {
-        begin[r][i] = before[r];
-        before[r] += x[r][i];
-        after[r] += x[r][j];
-        end[r][j] = after[r];
-      }
-    }
-  }
-  for (int r = 0; r < Rows; r++) {
-    SumPair before = {};
-    for (ptrdiff_t i = first; i < count; i++) {
-      begin[r][i] = before;
-      before += x[r][i];
-    }
-    begin[r][count] = before;
-  }
-}
-
-void sum_chunks(const double* const* pairs, int rows, ptrdiff_t count, ptrdiff_t taps,
-                double* const* begins, double* const* ends) {
-  if (rows == 2)
-    chunks_of<2>(pairs, count, taps, begins, ends);
-  else
-    chunks_of<1>(pairs, count, taps, begins, ends);
-}
-
-// One line of sums a + b (b may be null) more: it joins the beginning of its chunk, is kept in
-// `slot` until the chunk is whole, and with the end of the chunk before makes the sums of a window.
-// `count` doubles, whole vectors.
-void slide_sums(const double* a, const double* b, double* begin, double* slot, const double* end,
-                double* sums, ptrdiff_t count) {
   for (ptrdiff_t i = 0; i < count; i += SUM_LANES) {
-    const SumVec line = b ? load_sums(a + i) + load_sums(b + i) : load_sums(a + i);
-    const SumVec begun = load_sums(begin + i) + line;
+    SumVec v[SUM_LANES];
+#pragma GCC unroll 8
+    for (int r = 0; r < SUM_LANES; r++) {
+      const Scalar* x = reinterpret_cast<const Scalar*>(rows[r]) + i;
+      if (i + SUM_LANES <= count) {
+        v[r] = Pixels<Scalar>::load(x);
+      } else {
+        v[r] = SumLanes::zero();
+        for (int l = 0; l < count - i; l++) v[r][l] = x[l];
+      }
+      v[r] = v[r] * by - less;
+    }
+    SumTransform::transpose_from<1>(v);
+#pragma GCC unroll 8
+    for (int l = 0; l < SUM_LANES; l++) store_sums(columns + (i + l) * SUM_LANES, v[l]);
+  }
+}
+
+// Sums of δ and of δ² over `taps` columns, from each of `outputs` columns on, to sums[i][r] and
+// squares[i][r]. Reads one column past the last; `ends` has room for four chunks.
+void sum_columns(const double* columns, ptrdiff_t outputs, ptrdiff_t taps, double* ends,
+                 double* sums, double* squares) {
+  double* end = ends;  // of the chunk before: sums of its columns from each on, then of squares
+  double* next = ends + 2 * taps * SUM_LANES;
+  for (ptrdiff_t chunk = 0; chunk - taps < outputs; chunk += taps) {
+    const double* x = columns + chunk * SUM_LANES;
+    double* to = sums + (chunk - taps) * SUM_LANES;
+    double* to_squares = squares + (chunk - taps) * SUM_LANES;
+    const ptrdiff_t left = chunk == 0 ? 0 : outputs - (chunk - taps);
+    const ptrdiff_t begun = left < taps ? left : taps;  // columns whose beginnings are wanted
+    const ptrdiff_t ended = chunk < outputs ? taps : 0;
+    SumVec begin = SumLanes::zero(), begin_squares = begin, sum = begin, sum_squares = begin;
+    const auto add_begin = [&](ptrdiff_t k) FASTCONV_LAMBDA_INLINE {
+      const ptrdiff_t at = k * SUM_LANES;
+      store_sums(to + at, load_sums(end + at) + begin);
+      store_sums(to_squares + at, load_sums(end + taps * SUM_LANES + at) + begin_squares);
+      const SumVec d = load_sums(x + at);
+      begin += d;
+      begin_squares += d * d;
+    };
+    const auto add_end = [&](ptrdiff_t k) FASTCONV_LAMBDA_INLINE {
+      const ptrdiff_t at = (taps - 1 - k) * SUM_LANES;
+      const SumVec d = load_sums(x + at);
+      sum += d;
+      sum_squares += d * d;
+      store_sums(next + at, sum);
+      store_sums(next + taps * SUM_LANES + at, sum_squares);
+    };
+    const ptrdiff_t both = begun < ended ? begun : ended;
+    for (ptrdiff_t k = 0; k < both; k++) {
+      add_begin(k);
+      add_end(k);
+    }
+    for (ptrdiff_t k = both; k < begun; k++) add_begin(k);
+    for (ptrdiff_t k = both; k < ended; k++) add_end(k);
+    double* last = end;
+    end = next;
+    next = last;
+  }
+}
+
+// Rows [first, last) of columns[i][r] more: each joins the beginning of its chunk of rows, is kept
+// in slots[r] until the chunk is whole, and with ends[r], the end of the chunk before, makes
+// sums[r]. Whole vectors of columns.
+void slide_rows(const double* columns, int first, int last, double* begin, double* const* slots,
+                const double* const* ends, double* const* sums, ptrdiff_t count) {
+  for (ptrdiff_t i = 0; i < count; i += SUM_LANES) {
+    SumVec v[SUM_LANES];
+#pragma GCC unroll 8
+    for (int l = 0; l < SUM_LANES; l++) v[l] = load_sums(columns + (i + l) * SUM_LANES);
+    SumTransform::transpose_from<1>(v);
+    SumVec begun = load_sums(begin + i);
+#pragma GCC unroll 8
+    for (int r = 0; r < SUM_LANES; r++) {
+      if (r < first || r >= last) continue;
+      begun += v[r];
+      store_sums(slots[r] + i, v[r]);
+      store_sums(sums[r] + i, begun + load_sums(ends[r] + i));
+    }
     store_sums(begin + i, begun);
-    store_sums(slot + i, line);
+  }
+}
+
+// The same for one line of sums that lies as it is.
+void slide_line(const double* line, double* begin, double* slot, const double* end, double* sums,
+                ptrdiff_t count) {
+  for (ptrdiff_t i = 0; i < count; i += SUM_LANES) {
+    const SumVec v = load_sums(line + i), begun = load_sums(begin + i) + v;
+    store_sums(begin + i, begun);
+    store_sums(slot + i, v);
     store_sums(sums + i, begun + load_sums(end + i));
   }
 }
@@ -205,44 +224,59 @@ void add_up_slots(double* slots, ptrdiff_t pitch, ptrdiff_t taps, ptrdiff_t coun
   }
 }
 
-FASTCONV_INLINE SumVec root(SumVec v) {
-  SumVec r;
-#pragma GCC unroll 8
-  for (int l = 0; l < SUM_LANES; l++) r[l] = __builtin_sqrt(v[l]);
-  return r;
+FASTCONV_INLINE float square_root(float v) { return __builtin_sqrtf(v); }
+FASTCONV_INLINE double square_root(double v) { return __builtin_sqrt(v); }
+
+// y over the root of an energy, in the range [least, most]; `empty` where the energy is zero.
+template <class Scalar>
+FASTCONV_INLINE void divide_by_roots(Scalar* y, const Scalar* energy, ptrdiff_t count, double least,
+                                     double most, double empty) {
+  typedef Vector<Scalar> Lanes;
+  typedef typename Lanes::type Vec;
+  const Vec low = Lanes::broadcast(Scalar(least)), high = Lanes::broadcast(Scalar(most));
+  const Vec none = Lanes::broadcast(Scalar(empty)), zero = Lanes::zero();
+  for (ptrdiff_t i = 0; i < count; i += Lanes::lanes) {
+    const Vec e = Lanes::load(reinterpret_cast<const char*>(energy + i));
+    Vec by;
+#pragma GCC unroll 16
+    for (int l = 0; l < int(Lanes::lanes); l++) by[l] = square_root(e[l]);
+    Vec v = Lanes::load(reinterpret_cast<const char*>(y + i)) / by;
+    v = v < low ? low : v;
+    v = v > high ? high : v;  // NaN stays NaN
+    Lanes::store(reinterpret_cast<char*>(y + i), e == zero ? none : v);
+  }
 }
 
-FASTCONV_INLINE SumVec clip(SumVec v, double least, double most) {
-  const SumVec low = SumLanes::broadcast(least), high = SumLanes::broadcast(most);
-  v = v < low ? low : v;
-  return v > high ? high : v;  // NaN stays NaN
-}
-
-// Turns numerators in `out` into a measure, given S = (Σδ, Σδ²) of every window, δ = x - level, and
-// the numerator Σ (x - centre) · τ, where τ is the template less its mean, of norm one but for
-// rounding. The sum of τ, its tilt, is what rounding left, and goes with the mean of the window.
-// Returns how many results are unsure: their windows' sum of squares is below the floor, or hardly
-// above the rounding errors of the sums.
+// Turns numerators in `out` into a measure, given the sums of δ = x - level and of δ² over every
+// window, and the numerator Σ (x - centre) · τ, where τ is the template less its mean, of norm one
+// but for rounding. The sum of τ, its tilt, is what rounding left, and goes with the mean of the
+// window. Returns how many results are unsure: their windows' sum of squares is below the floor, or
+// hardly above the rounding errors of the sums.
 template <class Scalar, Measure M>
-ptrdiff_t finish_as(const double* sums, ptrdiff_t count, const MatchFactors& factors, char* to) {
+ptrdiff_t finish_as(const double* sums, const double* squares, ptrdiff_t count,
+                    const MatchFactors& factors, char* to) {
   constexpr bool normed =
       M == Measure::sqdiff_normed || M == Measure::ccorr_normed || M == Measure::ccoeff_normed;
+  constexpr ptrdiff_t block = 64;  // whole vectors of any scalar
   const MatchFactors f = factors;  // which the stores below cannot change
   const auto all = [](double v) FASTCONV_LAMBDA_INLINE { return SumLanes::broadcast(v); };
   const SumVec zero = SumLanes::zero(), inverse = all(1 / f.pixels), pixels = all(f.pixels);
   typedef decltype(zero < zero) Mask;
   Mask unsure = Mask{};
-  const auto one = [&](SumVec s, SumVec squares, SumVec product) FASTCONV_LAMBDA_INLINE {
+  const auto join = [&](SumVec s, SumVec q, SumVec product, SumVec& energy)
+                        FASTCONV_LAMBDA_INLINE {
     SumVec mean = s * inverse;
-    SumVec deviation = squares - s * mean;
-    const auto flat = deviation <= squares * all(f.flat);
+    SumVec deviation = q - s * mean;
+    const auto flat = deviation <= q * all(f.flat);
     deviation = flat ? zero : deviation;
     product = flat ? zero : product - all(f.tilt) * (mean + all(f.offset));
     mean += all(f.level);
     mean = (mean <= all(f.around)) & (mean >= all(-f.around)) ? zero : mean;
-    const SumVec energy = M == Measure::ccoeff_normed ? deviation : deviation + pixels * mean * mean;
+    energy = M == Measure::ccoeff_normed ? deviation : deviation + pixels * mean * mean;
     SumVec y;
-    if constexpr (M == Measure::ccoeff || M == Measure::ccoeff_normed) {
+    if constexpr (M == Measure::ccoeff_normed) {
+      y = product;
+    } else if constexpr (M == Measure::ccoeff) {
       y = product * all(f.of_product);
     } else if constexpr (M == Measure::ccorr || M == Measure::ccorr_normed) {
       y = product * all(f.of_product) + mean * all(f.of_mean);
@@ -250,45 +284,43 @@ ptrdiff_t finish_as(const double* sums, ptrdiff_t count, const MatchFactors& fac
       const SumVec apart = mean - all(f.mean), norm = all(f.norm);
       y = deviation - (norm + norm) * product + norm * norm + pixels * apart * apart;
       y = y * all(f.of_all);
+      if (M == Measure::sqdiff) y = y < zero ? zero : y;
     }
     if constexpr (normed) {
-      const auto vanishes = energy == zero;
-      const SumVec by = root(vanishes ? all(1) : energy);
-      if constexpr (M == Measure::sqdiff_normed) {
-        const SumVec empty = all(f.energy == 0 ? 0 : 1), full = all(f.energy == 0 ? 1 : 0);
-        y = f.energy == 0 ? full : y / (by * all(f.energy));
-        y = vanishes ? empty : clip(y, 0, 1);
-      } else {
-        y = vanishes ? zero : clip(y / by, -1, 1);
-      }
-      const SumVec rounding = squares * all(f.unsure), floor = all(f.floor);
+      const SumVec rounding = q * all(f.unsure), floor = all(f.floor);
       unsure += (energy < (rounding > floor ? rounding : floor)) & (energy > zero);
-    } else if constexpr (M == Measure::sqdiff) {
-      y = y < zero ? zero : y;
     }
-    return y + (squares - squares);  // NaN where the window holds NaN or Inf
-  };
-  const auto two = [&](const double* at, const Scalar* out) FASTCONV_LAMBDA_INLINE {
-    const SumVec a = load_sums(at), b = load_sums(at + SUM_LANES);
-    const typename SumTransform::AllLanes lanes;
-    return one(SumTransform::template every_second<0>(a, b, lanes),
-               SumTransform::template every_second<1>(a, b, lanes), Pixels<Scalar>::load(out));
+    return y + (q - q);  // NaN where the window holds NaN or Inf
   };
   Scalar* out = reinterpret_cast<Scalar*>(to);
-  ptrdiff_t i = 0;
-  for (; i + SUM_LANES <= count; i += SUM_LANES)
-    Pixels<Scalar>::store(out + i, two(sums + 2 * i, out + i));
-  if (i < count) {
-    // Windows of zeros are never unsure.
-    double last[2 * SUM_LANES] = {};
-    Scalar products[SUM_LANES] = {};
-    for (ptrdiff_t l = 0; l < count - i; l++) {
-      last[2 * l] = sums[2 * (i + l)];
-      last[2 * l + 1] = sums[2 * (i + l) + 1];
-      products[l] = out[i + l];
+  for (ptrdiff_t first = 0; first < count; first += block) {
+    const ptrdiff_t n = count - first < block ? count - first : block;
+    // Past the last window lie windows of zeros, which are never unsure.
+    double some_sums[block], some_squares[block];
+    Scalar some[block], energies[block];
+    const double *s = sums + first, *q = squares + first;
+    Scalar* y = out + first;
+    if (n < block) {
+      for (ptrdiff_t i = 0; i < block; i++) {
+        some_sums[i] = i < n ? s[i] : 0;
+        some_squares[i] = i < n ? q[i] : 0;
+        some[i] = i < n ? y[i] : Scalar(0);
+      }
+      s = some_sums;
+      q = some_squares;
+      y = some;
     }
-    Pixels<Scalar>::store(products, two(last, products));
-    for (ptrdiff_t l = 0; l < count - i; l++) out[i + l] = products[l];
+    for (ptrdiff_t i = 0; i < block; i += SUM_LANES) {
+      SumVec energy;
+      const SumVec joined =
+          join(load_sums(s + i), load_sums(q + i), Pixels<Scalar>::load(y + i), energy);
+      Pixels<Scalar>::store(y + i, joined);
+      if (normed) Pixels<Scalar>::store(energies + i, energy);
+    }
+    if (normed)
+      divide_by_roots(y, energies, block, M == Measure::sqdiff_normed ? 0 : -1, 1, f.empty);
+    if (n < block)
+      for (ptrdiff_t i = 0; i < n; i++) out[first + i] = some[i];
   }
   ptrdiff_t found = 0;
   for (int l = 0; l < SUM_LANES; l++) found -= unsure[l];
@@ -296,28 +328,29 @@ ptrdiff_t finish_as(const double* sums, ptrdiff_t count, const MatchFactors& fac
 }
 
 template <class Scalar>
-ptrdiff_t finish_match(const double* sums, ptrdiff_t count, const MatchFactors& factors,
-                       char* out) {
+ptrdiff_t finish_match(const double* sums, const double* squares, ptrdiff_t count,
+                       const MatchFactors& factors, char* out) {
   switch (factors.measure) {
     case Measure::sqdiff:
-      return finish_as<Scalar, Measure::sqdiff>(sums, count, factors, out);
+      return finish_as<Scalar, Measure::sqdiff>(sums, squares, count, factors, out);
     case Measure::sqdiff_normed:
-      return finish_as<Scalar, Measure::sqdiff_normed>(sums, count, factors, out);
+      return finish_as<Scalar, Measure::sqdiff_normed>(sums, squares, count, factors, out);
     case Measure::ccorr:
-      return finish_as<Scalar, Measure::ccorr>(sums, count, factors, out);
+      return finish_as<Scalar, Measure::ccorr>(sums, squares, count, factors, out);
     case Measure::ccorr_normed:
-      return finish_as<Scalar, Measure::ccorr_normed>(sums, count, factors, out);
+      return finish_as<Scalar, Measure::ccorr_normed>(sums, squares, count, factors, out);
     case Measure::ccoeff:
-      return finish_as<Scalar, Measure::ccoeff>(sums, count, factors, out);
+      return finish_as<Scalar, Measure::ccoeff>(sums, squares, count, factors, out);
     default:
-      return finish_as<Scalar, Measure::ccoeff_normed>(sums, count, factors, out);
+      return finish_as<Scalar, Measure::ccoeff_normed>(sums, squares, count, factors, out);
   }
 }
 
 template <class Scalar>
 constexpr TemplateSet template_set() {
-  return {look_at_pixels<Scalar>, centre_pixels<Scalar>, pixel_powers<Scalar>, sum_chunks,
-          slide_sums,             add_up_slots,          finish_match<Scalar>};
+  return {SUM_LANES,  look_at_pixels<Scalar>, centre_pixels<Scalar>, pixel_columns<Scalar>,
+          sum_columns, slide_rows,             slide_line,            add_up_slots,
+          finish_match<Scalar>};
 }
 
 }  // namespace
