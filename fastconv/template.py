@@ -36,13 +36,12 @@ _PADDINGS = ("linear_ramp", "maximum", "mean", "median", "minimum", "empty")
 
 # A numerator that may err by more than this part of its window's denominator is computed again.
 _TOLERANCE = 1e-3
-# Errors of numerators, for a template of norm one, in units of roundoff times the least upper bound
-# known of the pixels in a transform: what white noise, ramps, steps and single pixels of up to
-# 2048 × 2048 gave was at most 7, measured on 2026-11-24 on an AMD EPYC (Zen 3, AVX2).
-_TRANSFORM_ERROR = 16.0
-# The same of sums in their own windows, in units of the sum of the products' magnitudes.
-_SUM_ERROR = 4.0
-_TRANSFORMS = ("fft", "tilefft")
+# Errors of numerators, for a template of norm one, in units of roundoff times the greatest norm
+# that a window can have. Transforms err by 2.8 at most, beside what they add to a window's deviations:
+# noise, ramps, steps, checks and single pixels in images of up to 2048 × 2048, by templates of up
+# to 200 × 256, measured on 2026-11-24 on an AMD EPYC (Zen 3, AVX2, 2 cores). Direct sums err by 4
+# of the window's own norm at most.
+_ERROR = 4.0
 # Sums of squares that rounding errors reach a thousandth of: not to be relied on.
 _UNSURE = 1e3
 # Arrays of float64 as large as a block, that a block computed again needs.
@@ -231,7 +230,9 @@ class _Match:
             centre,
             self._level(least, most),
             _MEASURES.index(self.measure),
-            self._factors(choice, kernel, scale, self._error(choice, reach * scale, squares)),
+            self._factors(
+                choice.problem, kernel, scale, _error(choice.problem, reach * scale, squares)
+            ),
             self.threads,
         )
         if again < len(_METHODS_AGAIN) and unsure.any():
@@ -264,23 +265,14 @@ class _Match:
             least, most = min(least, float(self.fill[0])), max(most, float(self.fill[0]))
         return min(max(0.0, least), most)
 
-    def _error(self, choice: Choice, reach: float, squares: float) -> float:
-        """Bound the errors of the numerators, for pixels within `reach` of their centre."""
-        unit = float(np.finfo(choice.problem.dtype).eps) / 2
-        taps = math.prod(choice.problem.w)
-        if choice.method in _TRANSFORMS:
-            # Transforms spread their errors evenly, over no fewer points than the template has.
-            return _TRANSFORM_ERROR * unit * min(reach, math.sqrt(squares / taps))
-        return _SUM_ERROR * unit * reach * math.sqrt(taps)
-
     def _factors(
-        self, choice: Choice, kernel: Prepared, scale: float, error: float
+        self, problem: Problem, kernel: Prepared, scale: float, error: float
     ) -> dict[str, float]:
         """Return the numbers that the native code joins sums and numerators with."""
         t = self.template
-        pixels = math.prod(choice.problem.w)
+        pixels = math.prod(problem.w)
         assert isinstance(kernel.w, np.ndarray)
-        rounding = 2 * sum(choice.problem.w) * float(np.finfo(np.float64).eps) / 2
+        rounding = 2 * sum(problem.w) * float(np.finfo(np.float64).eps) / 2
         f = {
             "pixels": pixels,
             "tilt": float(kernel.w.sum(dtype=np.float64)),
@@ -364,6 +356,12 @@ class _Match:
 _METHODS_AGAIN = (_planner.AUTO, "direct")
 
 
+def _error(problem: Problem, reach: float, squares: float) -> float:
+    """Bound the errors of numerators, from the pixels' greatest magnitude and sum of squares."""
+    unit = float(np.finfo(problem.dtype).eps) / 2
+    return _ERROR * unit * min(reach * math.sqrt(math.prod(problem.w)), math.sqrt(squares))
+
+
 def _power_of_two(most: float) -> float:
     """Return what brings numbers of this magnitude to about one, exactly."""
     if not 0 < most < math.inf:
@@ -382,15 +380,15 @@ def _regions(
         fixed = tuple(map(slice, start, stop))
         lines = math.prod(b - a + m - 1 for a, b, m in zip(start, stop, taps[:-1], strict=True))
         most = max((elements // lines - taps[-1]) // tile[-1], 1)
-        first = last = 0
-        for column in np.flatnonzero(wanted[index]):
-            if column != last or column - first == most:
-                if last > first:
-                    yield (*fixed, slice(first * tile[-1], min(last * tile[-1], out[-1])))
-                first = column
-            last = column + 1
-        if last > first:
-            yield (*fixed, slice(first * tile[-1], min(last * tile[-1], out[-1])))
+        columns = np.flatnonzero(wanted[index]).tolist()
+        while columns:
+            count = next(
+                (k for k, c in enumerate(columns[:most]) if c != columns[0] + k),
+                len(columns[:most]),
+            )
+            first, last = columns[0] * tile[-1], (columns[0] + count) * tile[-1]
+            yield (*fixed, slice(first, min(last, out[-1])))
+            del columns[:count]
 
 
 def _refuse(name: str, value: object, expected: str, error: type[Exception]) -> NoReturn:
@@ -534,10 +532,10 @@ def match_template(
     all windows that hold it, and of no other.
 
     The numerator is one correlation, which `explain` tells about; sums over windows are formed in
-    double precision, and join it in one pass. Where a float32 numerator would err by more than a
-    thousandth of its denominator (windows of low contrast in an image of high), it is computed again
-    in double precision. The errors of the measures that are not normed are those of the numerator:
-    they follow the whole image, not each window.
+    double precision, and join it in one pass. Where the numerator could err by more than a
+    thousandth of its denominator (windows of low contrast in an image of high), it is computed
+    again, in double precision and by parts. The errors of the measures that are not normed are
+    those of the numerator: they follow the whole image, not each window.
 
     References
     ----------

@@ -27,6 +27,7 @@ SIGNAL = (
 )
 PUBLIC = (
     *SIGNAL,
+    "match_template",
     "explain",
     "plan",
     "Spec",

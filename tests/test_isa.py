@@ -39,7 +39,13 @@ def test_default_is_the_best_level():
     assert python(code).split() == [isa["usable"][-1]]
 
 
-KERNEL_TESTS = ["test_kernels.py", "test_blocks.py", "test_tilefft.py", "test_layers.py"]
+KERNEL_TESTS = [
+    "test_kernels.py",
+    "test_blocks.py",
+    "test_tilefft.py",
+    "test_layers.py",
+    "test_template_sums.py",
+]
 
 
 @pytest.mark.parametrize("tests", KERNEL_TESTS)
