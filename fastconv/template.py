@@ -74,7 +74,7 @@ class _Template:
     @classmethod
     def of(cls, template: np.ndarray) -> _Template:
         """Take the mean from a template, and its size."""
-        t = template.astype(np.float64)
+        t = np.array(template, np.float64, order="C")  # results do not depend on the layout
         if not np.isfinite(t).all():
             return cls(np.zeros(t.shape), math.nan, math.nan, math.nan, False)
         scale = _power_of_two(float(np.abs(t).max()))
