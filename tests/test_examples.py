@@ -1,4 +1,4 @@
-"""The worked example of docs/, in short form."""
+"""The worked examples of docs/, in short form."""
 
 import importlib.util
 from pathlib import Path
@@ -6,16 +6,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-EXAMPLE = Path(__file__).parent.parent / "docs" / "digits.py"
+DOCS = Path(__file__).parent.parent / "docs"
+
+
+def example(name):
+    spec = importlib.util.spec_from_file_location(name, DOCS / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+# Digits -------------------------------------------------------------------------------------------
 
 
 @pytest.fixture(scope="module")
 def digits():
     pytest.importorskip("sklearn", reason="scikit-learn brings the digits")
-    spec = importlib.util.spec_from_file_location("digits", EXAMPLE)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return example("digits")
 
 
 @pytest.fixture(scope="module")
@@ -73,3 +80,44 @@ def test_the_picture(digits, trained, tmp_path):
     network, losses, *_ = trained
     digits.draw(losses, network, tmp_path / "digits.svg")
     assert (tmp_path / "digits.svg").stat().st_size > 10_000
+
+
+# A part of a photograph ---------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def match():
+    pytest.importorskip("sklearn", reason="scikit-learn brings the photograph")
+    pytest.importorskip("PIL", reason="Pillow reads the photograph")
+    return example("match")
+
+
+@pytest.fixture(scope="module")
+def photograph(match):
+    return match.load_photograph()
+
+
+@pytest.mark.parametrize("noise", [0, 10, 25])
+def test_the_part_is_found(match, photograph, noise):
+    response, place = match.find(match.make_copy(photograph, noise), match.cut_part(photograph))
+    assert place == match.PLACE
+    assert response[place] > match.elsewhere(response, place) + 0.3
+
+
+def test_gain_and_offset_cost_nothing(match, photograph):
+    response, place = match.find(match.make_copy(photograph, 0), match.cut_part(photograph))
+    assert response[place] == pytest.approx(1, abs=1e-5)
+
+
+def test_scikit_image_finds_the_same(match, photograph):
+    pytest.importorskip("skimage", reason="scikit-image, to compare with")
+    image, part = match.make_copy(photograph, 25), match.cut_part(photograph)
+    _, difference = match.compare(image, part)
+    assert difference < 1e-3  # scikit-image's sums run over the whole image, in float32
+
+
+def test_the_picture_of_the_response(match, photograph, tmp_path):
+    pytest.importorskip("matplotlib", reason="it draws the picture")
+    image, part = match.make_copy(photograph, 25), match.cut_part(photograph)
+    match.draw(image, part, *match.find(image, part), tmp_path / "match.png")
+    assert 10_000 < (tmp_path / "match.png").stat().st_size < 300_000

@@ -194,10 +194,10 @@ class MatchJob {
  private:
   // Where a thread works. A line of sums has those of δ, then those of δ².
   struct Scratch {
-    double *raw, *columns;            // rows of pixels one after the other, and side by side
-    double *ends, *sums;              // of chunks of columns; over windows along rows
-    double *zeros, *lines;            // lines of zeros, and of sums over windows
-    double *begin, *slots;            // of the chunk of rows
+    double *raw, *columns;  // rows of pixels one after the other, and side by side
+    double *ends, *sums;    // of chunks of columns; over windows along rows
+    double *zeros, *lines;  // lines of zeros, and of sums over windows
+    double *begin, *slots;  // of the chunk of rows
     double *plane_line, *plane_begin, *plane_slots;  // of that of planes
   };
 
@@ -266,7 +266,8 @@ class MatchJob {
     return unsure;
   }
 
-  // Sums along `count` rows of a plane of the tile join the chunk of rows, which may end among them.
+  // Sums along `count` rows of a plane of the tile join the chunk of rows, which may end among
+  // them.
   ptrdiff_t add_rows(const Scratch& s, const Tile& tile, ptrdiff_t plane, ptrdiff_t row,
                      int count) const {
     const ptrdiff_t taps = m_.taps[1];

@@ -31,8 +31,8 @@ FASTCONV_INLINE void store_sums(double* p, SumVec v) {
 template <class Scalar>
 struct Pixels {
   typedef Scalar type __attribute__((vector_size(SUM_LANES * sizeof(Scalar)), may_alias));
-  typedef Scalar unaligned __attribute__((vector_size(SUM_LANES * sizeof(Scalar)),
-                                          aligned(alignof(Scalar)), may_alias));
+  typedef Scalar unaligned
+      __attribute__((vector_size(SUM_LANES * sizeof(Scalar)), aligned(alignof(Scalar)), may_alias));
   static FASTCONV_INLINE SumVec load(const Scalar* p) {
     const type v = *reinterpret_cast<const unaligned*>(p);
     return __builtin_convertvector(v, SumVec);
@@ -74,8 +74,8 @@ void look_at_pixels(const char* row, ptrdiff_t count, PixelSums* sums) {
   }
 }
 
-// out = (x - centre) · scale, zero for NaN and Inf; returns the sum of squares. The scale is a power
-// of two.
+// out = (x - centre) · scale, zero for NaN and Inf; returns the sum of squares. The scale is a
+// power of two.
 template <class Scalar>
 double centre_pixels(const char* row, ptrdiff_t count, double centre, double scale, char* to) {
   const Scalar* x = reinterpret_cast<const Scalar*>(row);
@@ -263,8 +263,7 @@ ptrdiff_t finish_as(const double* sums, const double* squares, ptrdiff_t count,
   const SumVec zero = SumLanes::zero(), inverse = all(1 / f.pixels), pixels = all(f.pixels);
   typedef decltype(zero < zero) Mask;
   Mask unsure = Mask{};
-  const auto join = [&](SumVec s, SumVec q, SumVec product, SumVec& energy)
-                        FASTCONV_LAMBDA_INLINE {
+  const auto join = [&](SumVec s, SumVec q, SumVec product, SumVec& energy) FASTCONV_LAMBDA_INLINE {
     SumVec mean = s * inverse;
     SumVec deviation = q - s * mean;
     const auto flat = deviation <= q * all(f.flat);
@@ -348,8 +347,14 @@ ptrdiff_t finish_match(const double* sums, const double* squares, ptrdiff_t coun
 
 template <class Scalar>
 constexpr TemplateSet template_set() {
-  return {SUM_LANES,  look_at_pixels<Scalar>, centre_pixels<Scalar>, pixel_columns<Scalar>,
-          sum_columns, slide_rows,             slide_line,            add_up_slots,
+  return {SUM_LANES,
+          look_at_pixels<Scalar>,
+          centre_pixels<Scalar>,
+          pixel_columns<Scalar>,
+          sum_columns,
+          slide_rows,
+          slide_line,
+          add_up_slots,
           finish_match<Scalar>};
 }
 
