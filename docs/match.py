@@ -4,11 +4,11 @@
     python docs/match.py [--noise 25] [--output match.png]
 
 The photograph is one of the two that scikit-learn brings along, a temple in China of 427 × 640
-pixels. A part of it, 48 × 64 pixels, is looked for in a copy of half the contrast, brighter in its shadows,
-with noise on every pixel. The correlation coefficient minds neither gain nor offset, so that it is
-close to one at the part's place and nowhere else. Prints where it was found and how long that took,
-beside scikit-image where that is installed, and ends with a picture of the copy, the part and the
-response.
+pixels. A part of it, 48 × 64 pixels, is looked for in a copy of half the contrast, brighter in its
+shadows, with noise on every pixel. The correlation coefficient minds neither gain nor offset, so
+that it is high at the part's place and nowhere else. Prints where it was found and how long that
+took, beside scikit-image where that is installed, and ends with a picture of the copy, the part and
+the response.
 """
 
 import argparse

@@ -11,10 +11,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from fastconv import _planner
+from fastconv._methods import reference
 from fastconv._native import _core
 from fastconv._plan import as_array, lowered_by
 from fastconv._planner import Choice, Prepared
-from fastconv._problem import Boundary, Problem, Shape, Spec
+from fastconv._problem import WORKSPACE_FLOOR, Boundary, Problem, Shape, Spec
 from fastconv._threads import get_num_threads
 
 __all__ = ["match_template"]
@@ -44,6 +45,9 @@ _TOLERANCE = 1e-3
 _ERROR = 4.0
 # Sums of squares that rounding errors reach a thousandth of: not to be relied on.
 _UNSURE = 1e3
+# Into how many slabs outputs are cut, so that centred pixels and the workspace of their correlation
+# stay within bounds together.
+_SLABS = (1, 2, 3, 4, 6, 8)
 # Arrays of float64 as large as a block, that a block computed again needs.
 _BLOCK_ARRAYS = 4
 
@@ -147,7 +151,14 @@ class _MatchCall:
     def prepare(self, choice: Choice) -> Prepared:
         """Prepare the template for a choice."""
         assert self.template is not None
-        return choice.prepare(self.template.taps.astype(choice.problem.dtype))
+        return _prepare(self.template, choice, self._limit)
+
+    @property
+    def _limit(self) -> int:
+        """Bytes that may be taken beyond the arguments: as many as they and the result have."""
+        image = self.arrays[0]
+        taken = image.size * image.dtype.itemsize + math.prod(self.shape) * self.dtype.itemsize
+        return max(WORKSPACE_FLOOR, taken)
 
     def run(self, choice: Choice, kernel: Prepared, out: np.ndarray | None) -> np.ndarray:
         """Compute the result by a choice and a prepared template."""
@@ -158,7 +169,8 @@ class _MatchCall:
             out = np.empty(self.shape, self.dtype)
         assert self.template is not None
         if self.template.finite:
-            match = _Match(self.template, self.measure, self.fill, get_num_threads())
+            threads = get_num_threads()
+            match = _Match(self.template, self.measure, self.fill, self._limit, threads)
             match.respond(self._readable(), choice, kernel, out)
         else:
             out.fill(np.nan)
@@ -197,6 +209,7 @@ class _Match:
     template: _Template
     measure: str
     fill: np.ndarray | None
+    limit: int
     threads: int
 
     def respond(
@@ -212,10 +225,7 @@ class _Match:
         reach = max(most - centre, centre - least)
         scale = _power_of_two(max(abs(least), abs(most), reach))
         if self.template.norm:
-            centred = np.empty(x.shape, problem.dtype)
-            squares = _core.centre_image(x, centred, centre, scale, self.threads)
-            choice.run(centred, kernel, out, self.threads)
-            del centred
+            squares = self._correlate(x, choice, kernel, centre, scale, out)
         else:
             squares = 0.0
             out.fill(0)
@@ -237,6 +247,32 @@ class _Match:
         )
         if again < len(_METHODS_AGAIN) and unsure.any():
             self._respond_again(x, problem, unsure, out, again)
+
+    def _correlate(
+        self,
+        x: np.ndarray,
+        choice: Choice,
+        kernel: Prepared,
+        centre: float,
+        scale: float,
+        out: np.ndarray,
+    ) -> float:
+        """Fill `out` with numerators; return the sum of squares of the centred pixels, or more."""
+        problem, squares = choice.problem, 0.0
+        step = _slab(choice, self.limit)
+        for first in range(0, problem.out[0], step):
+            rest = (slice(0, n) for n in out.shape[1:])
+            region = (slice(first, min(first + step, out.shape[0])), *rest)
+            window, part = problem.part(region) if step < out.shape[0] else ((...,), problem)
+            if part != choice.problem:
+                choice = _planner.choose(part, choice.method, self.threads)
+                kernel = choice.prepare(kernel.w)
+            pixels = x[window]
+            centred = np.empty(pixels.shape, problem.dtype)
+            squares += _core.centre_image(pixels, centred, centre, scale, self.threads)
+            choice.run(centred, kernel, out[region], self.threads)
+            del centred  # before the next one is made
+        return squares
 
     def _centre(
         self, x: np.ndarray, problem: Problem, mean: float, least: float, most: float, again: int
@@ -325,8 +361,10 @@ class _Match:
                 np.dtype(np.float64),
             )
             choice = _planner.choose(part, _METHODS_AGAIN[again], self.threads)
+            if choice.method == reference.NAME:
+                continue  # the template is too large for direct sums
             result = np.empty(extents)
-            kernel = choice.prepare(self.template.taps)
+            kernel = _prepare(self.template, choice, self.limit)
             replace(self, fill=None).respond(block, choice, kernel, result, again + 1)
             out[region] = result
 
@@ -350,6 +388,34 @@ class _Match:
 
 # How results are computed again, where rounding errors spoiled them, and then once more.
 _METHODS_AGAIN = (_planner.AUTO, "direct")
+
+
+def _prepare(template: _Template, choice: Choice, limit: int) -> Prepared:
+    """Prepare a template for a choice, or give its taps alone where slabs need others."""
+    taps = template.taps.astype(choice.problem.dtype, copy=False)
+    if _slab(choice, limit) < choice.problem.out[0]:
+        return Prepared(taps, None)
+    return choice.prepare(taps)
+
+
+def _slab(choice: Choice, limit: int) -> int:
+    """
+    Tell how many outputs along the first axis to correlate at once.
+
+    All of them, where the centred pixels and the method's own workspace fit the limit together.
+    """
+    problem = choice.problem
+    extent = problem.out[0]
+    for count in _SLABS:
+        step = -(-extent // count)
+        region = (slice(0, step), *(slice(0, n) for n in problem.out[1:]))
+        part = problem if count == 1 else problem.part(region)[1]
+        chosen = choice if count == 1 else _planner.choose(part, choice.method)
+        taken = next(c.workspace for c in chosen.candidates if c.name == chosen.method)
+        pixels = math.prod(part.x) * problem.dtype.itemsize
+        if taken + pixels <= limit:
+            return step
+    return step
 
 
 def _error(problem: Problem, reach: float, squares: float) -> float:

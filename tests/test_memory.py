@@ -230,3 +230,25 @@ def test_what_plain_numpy_takes():
     """
     total, used = (int(n) for n in python(MEASURE, code, timeout=300).split())
     assert used <= max(FLOOR, total)
+
+
+@pytest.mark.parametrize(
+    ("shape", "template", "dtype", "pad_input"),
+    [
+        ("(4000, 3000)", "(64, 96)", "float32", False),
+        ("(4000, 3000)", "(64, 96)", "uint8", True),
+        ("(3000, 2000)", "(400, 300)", "float64", False),
+        ("(256, 256, 200)", "(100, 100, 100)", "float32", False),
+    ],
+)
+def test_templates(shape, template, dtype, pad_input):
+    code = f"""
+    rng = np.random.default_rng(0)
+    a = (rng.random({shape}) * 200).astype({dtype!r})
+    b = a[tuple(slice(5, 5 + m) for m in {template})].copy()
+    fastconv.match_template(a[:50, :50], b[:20, :20])  # what is loaded once is no workspace
+    used, y = extra(lambda: fastconv.match_template(a, b, {pad_input}))
+    print(a.nbytes + y.nbytes, used)
+    """
+    total, used = (int(n) for n in python(MEASURE, code, timeout=300).split())
+    assert used <= max(FLOOR, total)
