@@ -48,6 +48,9 @@ _UNSURE = 1e3
 # Into how many slabs outputs are cut, so that centred pixels and the workspace of their correlation
 # stay within bounds together.
 _SLABS = (1, 2, 3, 4, 6, 8)
+# Bytes that an element of the template takes: without its mean, in double precision and again in
+# the dtype of the computation.
+_TEMPLATE_BYTES = 16
 # Arrays of float64 as large as a block, that a block computed again needs.
 _BLOCK_ARRAYS = 4
 
@@ -413,6 +416,7 @@ def _slab(choice: Choice, limit: int) -> int:
         chosen = choice if count == 1 else _planner.choose(part, choice.method)
         taken = next(c.workspace for c in chosen.candidates if c.name == chosen.method)
         pixels = math.prod(part.x) * problem.dtype.itemsize
+        taken += _TEMPLATE_BYTES * math.prod(problem.w)
         if taken + pixels <= limit:
             return step
     return step
