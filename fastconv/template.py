@@ -96,7 +96,7 @@ class _Template:
         energy = math.hypot(norm, mean * math.sqrt(t.size))
         if norm:
             deviations /= norm
-        return cls(deviations, mean / scale, norm / scale, energy / scale, True)
+        return cls(deviations, float(mean) / scale, norm / scale, energy / scale, True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -337,10 +337,10 @@ class _Match:
                 f["of_mean"] = t.mean / t.energy * pixels if t.energy else 0.0
                 error *= share
             case "sqdiff":
-                f["of_all"] = 1 / scale**2
+                f["of_all"] = (1 / scale) * (1 / scale)
             case "sqdiff_normed":
                 f["empty"] = 1.0 if t.energy else 0.0
-                f["of_all"] = 1 / (t.energy * scale) if t.energy else math.inf
+                f["of_all"] = 1 / (t.energy * scale) if t.energy * scale else math.inf
                 error *= 2 * share
         if self.measure in _NORMED:
             f["floor"] = (error / _TOLERANCE) ** 2
@@ -405,10 +405,13 @@ def _slab(choice: Choice, limit: int) -> int:
     """
     Tell how many outputs along the first axis to correlate at once.
 
-    All of them, where the centred pixels and the method's own workspace fit the limit together.
+    All of them, where the centred pixels and the method's own workspace fit the limit together, or
+    where windows may read pixels from anywhere.
     """
     problem = choice.problem
-    extent = problem.out[0]
+    extent = step = problem.out[0]
+    if problem.boundary is not Boundary.ZERO:
+        return extent
     for count in _SLABS:
         step = -(-extent // count)
         region = (slice(0, step), *(slice(0, n) for n in problem.out[1:]))

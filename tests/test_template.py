@@ -314,6 +314,18 @@ def test_results_do_not_depend_on_the_scale(rng):
     )
 
 
+@pytest.mark.parametrize("measure", MEASURES)
+def test_extreme_magnitudes_raise_nothing(measure, rng):
+    for size in (1e-300, 1e-160, 1e160, 1e300):
+        for other in (1e-300, 1.0, 1e300):
+            image, template = rng.random((20, 30)) * size, rng.random((3, 4)) * other
+            result = match_template(image, template, method=measure)
+            assert result.shape == (18, 27)
+            if measure == "ccoeff_normed":
+                expected = match_template(image / size, template / other)
+                np.testing.assert_allclose(result, expected, rtol=0, atol=1e-13)
+
+
 # Hypothesis ---------------------------------------------------------------------------------------
 
 
