@@ -133,6 +133,7 @@ REFERENCE_RATE = 0.5e9
 CORES = os.cpu_count() or 1
 # Serial work for which a second thread pays: fork and join take 1 µs hot and 16 µs cold.
 THREAD_SECONDS = 30e-6
+FORK_SECONDS = 5e-6
 # How much of two or more cores is left when they share memory and a power budget.
 THREAD_EFFICIENCY = 0.92
 

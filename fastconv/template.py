@@ -91,7 +91,8 @@ class _Template:
         mean = deviations.mean()
         deviations -= mean
         deviations -= deviations.mean()
-        norm = float(np.linalg.norm(deviations))
+        # Not by BLAS, whose threads would keep cores from ours.
+        norm = math.sqrt(float(np.square(deviations).sum()))
         mean += first
         energy = math.hypot(norm, mean * math.sqrt(t.size))
         if norm:

@@ -147,7 +147,7 @@ def correlate_tiles(x, w, points, out_shape, offset, boundary=0, fill=0, threads
     offset = (0,) * batches + tuple(offset)
     step = [p - t + 1 for p, t in zip(points, w.shape, strict=True)]
     marks = _core.tile_fft_correlate(
-        x, spectrum, points, w.shape, out, offset, step, boundary, element, threads
+        x, spectrum, points, w.shape, out, offset, step, threads < 3, boundary, element, threads
     )
     assert not marks.any()
     return out

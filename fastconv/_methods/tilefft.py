@@ -19,7 +19,7 @@ import functools
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ _LENGTHS_TRIED = 4
 # Results may err by no more than this part of the largest of 32 neighbours, in the worst case; on
 # ordinary data that is √N times less.
 PROMISE = 1 / 32
+# Times that threads meet while they work on one batch together.
+_FORKS = 5
 # Numbers that are rounded to integers must be smaller.
 _LARGEST_ROUNDED = 2.0**51
 
@@ -73,17 +75,15 @@ class Layout:
     workspace: int  # of one thread
     shared: int  # bytes that all threads share
     threads: int  # that there is room for
+    together: bool = False  # all threads work on one batch at a time
 
-    @property
-    def together(self) -> bool:
-        """Whether all threads work on one block at a time."""
-        return self.form is Form.LONG and self.batches < 2 * _cost.CORES
-
-    def rounds(self, threads: int) -> float:
-        """Batches that one thread has the time of, where there are several."""
-        if self.together:
-            return self.batches / (1 + _cost.THREAD_EFFICIENCY * (threads - 1))
-        return -(-self.batches // threads)
+    def seconds(self, threads: int) -> float:
+        """Of all batches, on so many threads."""
+        if not self.together:
+            return -(-self.batches // threads) * self.batch_seconds
+        share = 1 + _cost.THREAD_EFFICIENCY * (threads - 1)
+        forks = _FORKS * _cost.FORK_SECONDS if threads > 1 else 0
+        return self.batches * (self.batch_seconds / share + forks)
 
 
 def compute_dtype(problem: Problem) -> np.dtype[Any]:
@@ -160,13 +160,14 @@ def choose_layout(problem: Problem) -> Layout | None:
 
 def _seconds_on_all_cores(layout: Layout) -> float:
     """Few large batches leave cores idle."""
-    return layout.rounds(min(_cost.CORES, layout.threads)) * layout.batch_seconds
+    return layout.seconds(min(_cost.CORES, layout.threads))
 
 
 def _room(problem: Problem, workspace: int, shared: int) -> int:
     """Threads that there is room for, also where blocks must be done again in double."""
-    wider = 2 if compute_dtype(problem).char in "fF" else 1
-    return (problem.workspace_limit - (wider + 1) * shared) // (wider * workspace)
+    if compute_dtype(problem).char in "fF":
+        return (problem.workspace_limit - 3 * shared) // (2 * workspace)
+    return (problem.workspace_limit - shared) // workspace
 
 
 def _lines(problem: Problem, axis: int) -> Iterator[Layout]:
@@ -221,30 +222,31 @@ def _long_lines(problem: Problem, axis: int) -> Iterator[Layout]:
             continue
         count = -(-out // valid)
         batches = lines * count
-        block, buffers = _core.four_step_scratch(dtype, points)
         # The kernel's spectrum, and the twiddles.
         shared = 2 * points * dtype.itemsize
         flops = 2 * 5 * (points / 2) * math.log2(points / 2)
         seconds = flops / _cost.long_fft_rate(dtype.itemsize, points * dtype.itemsize)
-        together = batches < 2 * _cost.CORES
-        if together:
-            shared += block
-        workspace = buffers if together else block + buffers
-        threads = _room(problem, workspace, shared)
-        if threads > 0:
-            yield Layout(
-                Form.LONG,
-                (axis,),
-                (points,),
-                (-(-out // count),),
-                batches,
-                seconds,
-                workspace,
-                shared,
-                threads,
-            )
+        step = (-(-out // count),)
+        yield from _apart_or_together(
+            problem,
+            Layout(Form.LONG, (axis,), (points,), step, batches, seconds, 0, shared, 0),
+            *_core.four_step_scratch(dtype, points),
+        )
         if valid >= out:
             break
+
+
+def _apart_or_together(
+    problem: Problem, layout: Layout, block: int, buffers: int
+) -> Iterator[Layout]:
+    """Yield the layout with threads on batches of their own, and on each together."""
+    threads = _room(problem, block + buffers, layout.shared)
+    if threads > 0:
+        yield replace(layout, workspace=block + buffers, threads=threads)
+    shared = layout.shared + block
+    threads = _room(problem, buffers, shared)
+    if threads > 0:
+        yield replace(layout, workspace=buffers, shared=shared, threads=threads, together=True)
 
 
 def _tiles(problem: Problem, axes: Shape) -> Iterator[Layout]:
@@ -259,14 +261,13 @@ def _tiles(problem: Problem, axes: Shape) -> Iterator[Layout]:
         spectrum = 2 * math.prod(points) * scalar
         if math.prod(points) > _MOST_TILE_POINTS or spectrum > problem.workspace_limit:
             continue
-        workspace = _core.tile_fft_scratch(dtype, points)
-        threads = _room(problem, workspace, spectrum)
-        if threads > 0:
-            step = tuple(c.step for c in cut)
-            seconds = _pair_seconds(cut, scalar)
-            yield Layout(
-                Form.TILES, axes, points, step, pairs, seconds, workspace, spectrum, threads
-            )
+        step = tuple(c.step for c in cut)
+        seconds = _pair_seconds(cut, scalar)
+        yield from _apart_or_together(
+            problem,
+            Layout(Form.TILES, axes, points, step, pairs, seconds, 0, spectrum, 0),
+            *_core.tile_fft_scratch(dtype, points),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,7 +319,7 @@ def estimate(problem: Problem, threads: int) -> Estimate:
     assert layout is not None
     used = _used_threads(layout, threads)
     # The kernel fills one lane of half a batch, or half a pair.
-    seconds = (layout.rounds(used) + 0.5) * layout.batch_seconds + _cost.TILE_CALL_SECONDS
+    seconds = layout.seconds(used) + layout.batch_seconds / 2 + _cost.TILE_CALL_SECONDS
     bound = "call" if seconds < 2 * _cost.TILE_CALL_SECONDS else "arithmetic"
     return Estimate(seconds, bound, used * layout.workspace + layout.shared)
 
@@ -465,12 +466,12 @@ class Runner:
         if layout.form is Form.LINES:
             skip = layout.points[0] - layout.step[0]
             return _core.line_fft_correlate(x, spectrum, taps[0], out, offset, skip, *rest)
+        apart = not layout.together
         if layout.form is Form.LONG:
-            apart = not layout.together
             step = layout.step[0]
             return _core.four_step_correlate(x, spectrum, taps[0], out, offset, step, apart, *rest)
         return _core.tile_fft_correlate(
-            x, spectrum, layout.points, taps, out, offset, layout.step, *rest
+            x, spectrum, layout.points, taps, out, offset, layout.step, apart, *rest
         )
 
     def need(self, kernel: Kernel, dtype: np.dtype[Any]) -> float:
@@ -493,5 +494,6 @@ def _norm(taps: np.ndarray) -> float:
     largest = float(np.abs(taps).max())
     if largest == 0 or not math.isfinite(largest):
         return largest
-    scaled = taps.astype(np.complex128 if taps.dtype.kind == "c" else np.float64) / largest
-    return largest * float(np.linalg.norm(scaled))
+    scaled = np.abs(taps).astype(np.float64) / largest
+    # Not by BLAS, whose threads would keep cores from ours.
+    return largest * math.sqrt(float(np.square(scaled).sum()))

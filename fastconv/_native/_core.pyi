@@ -86,14 +86,14 @@ def four_step_correlate(
     out: np.ndarray,
     offset: Sequence[int],
     step: int,
-    apart: bool,
+    apart: bool = True,
     boundary: int = 0,
     fill: np.ndarray | None = None,
     threads: int = 1,
     need: float = 0,
     chosen: np.ndarray | None = None,
 ) -> np.ndarray: ...
-def tile_fft_scratch(dtype: np.dtype[Any], points: Sequence[int]) -> int: ...
+def tile_fft_scratch(dtype: np.dtype[Any], points: Sequence[int]) -> tuple[int, int]: ...
 def tile_fft_spectrum(w: np.ndarray, points: Sequence[int]) -> np.ndarray: ...
 def tile_fft_correlate(
     x: np.ndarray,
@@ -103,6 +103,7 @@ def tile_fft_correlate(
     out: np.ndarray,
     offset: Sequence[int],
     step: Sequence[int],
+    apart: bool = True,
     boundary: int = 0,
     fill: np.ndarray | None = None,
     threads: int = 1,

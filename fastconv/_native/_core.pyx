@@ -137,13 +137,14 @@ cdef extern from "tilefft.hpp" namespace "fastconv" nogil:
         int axes
         ptrdiff_t* points
         ptrdiff_t* step
-    ptrdiff_t c_tile_fft_scratch "fastconv::tile_fft_scratch"(const TileFft& fft)
+    void c_tile_fft_scratch "fastconv::tile_fft_scratch"(
+        const TileFft& fft, ptrdiff_t* block, ptrdiff_t* thread)
     Status c_tile_fft_spectrum "fastconv::tile_fft_spectrum"(
         const TileFft& fft, const char* w, const ptrdiff_t* taps, void* spectrum)
     ptrdiff_t tile_fft_count(const TileFft& fft, const Correlation& correlation)
     Status c_tile_fft_correlate "fastconv::tile_fft_correlate"(
         const TileFft& fft, const Correlation& correlation, const void* spectrum,
-        const BlockRun& run, int threads)
+        const BlockRun& run, bint apart, int threads)
 
 cdef extern from "layers.hpp" namespace "fastconv" nogil:
     ctypedef struct LayerAxis:
@@ -761,7 +762,7 @@ def four_step_spectrum(cnp.ndarray w, ptrdiff_t points):
 
 
 def four_step_correlate(cnp.ndarray x, cnp.ndarray spectrum, ptrdiff_t taps, cnp.ndarray out,
-                        offset, ptrdiff_t step, bint apart, int boundary=0,
+                        offset, ptrdiff_t step, bint apart=True, int boundary=0,
                         cnp.ndarray fill=None, int threads=1, double need=0,
                         cnp.ndarray chosen=None):
     """
@@ -826,10 +827,12 @@ cdef int fill_tile(TileFft* fft, ElementType type, points) except -1:
 
 
 def tile_fft_scratch(dtype, points):
-    """Bytes that one thread of `tile_fft_correlate` works in."""
+    """Bytes that a pair of tiles of `tile_fft_correlate` takes, and a thread that works on it."""
     cdef TileFft fft
+    cdef ptrdiff_t block = 0, thread = 0
     fill_tile(&fft, element_types[dtype.num], points)
-    return c_tile_fft_scratch(fft)
+    c_tile_fft_scratch(fft, &block, &thread)
+    return block, thread
 
 
 def tile_fft_spectrum(cnp.ndarray w, points):
@@ -871,8 +874,8 @@ def tile_fft_spectrum(cnp.ndarray w, points):
 
 
 def tile_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, points, taps, cnp.ndarray out, offset,
-                       step, int boundary=0, cnp.ndarray fill=None, int threads=1, double need=0,
-                       cnp.ndarray chosen=None):
+                       step, bint apart=True, int boundary=0, cnp.ndarray fill=None,
+                       int threads=1, double need=0, cnp.ndarray chosen=None):
     """
     Correlate real data along the last axes by overlap-save, in tiles of `tile_fft_spectrum`.
 
@@ -882,6 +885,8 @@ def tile_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, points, taps, cnp.nd
         Extents of the tile, of the kernel and of a tile's outputs, along the last axes.
     offset : sequence of int
         One index an axis; 0 but for the tile's.
+    apart : bool
+        Whether threads work on pairs of tiles of their own, instead of together on each.
     chosen : ndarray of intp, optional
         Numbers of the tiles to be done; all by default. Tiles are numbered last axis first.
     x, spectrum, out, boundary, fill, threads, need
@@ -911,9 +916,11 @@ def tile_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, points, taps, cnp.nd
         fft.step[i] = step[i]
         if not 1 <= step[i] <= fft.points[i] - taps[i] + 1:
             raise ValueError("the taps and the step must fit the tile")
+    if threads < 1:
+        raise ValueError(f"threads must be positive, not {threads}")
     marks = make_marks(&run, tile_fft_count(fft, job), chosen)
     with nogil:
-        status = c_tile_fft_correlate(fft, job, h, run, threads)
+        status = c_tile_fft_correlate(fft, job, h, run, apart, threads)
     if status != Status.ok:
         raise MemoryError("no memory for the scratch of the transforms")
     return marks

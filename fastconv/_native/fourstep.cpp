@@ -70,26 +70,6 @@ const char* twiddles_for(const FourStep& fft) {
   return first;
 }
 
-// Runs work on [0, items) here, or on all threads.
-struct Here {
-  template <class Body>
-  void operator()(ptrdiff_t items, const Body& body) const {
-    body(0, items, 0);
-  }
-};
-struct OnThreads {
-  int threads;
-  template <class Body>
-  void operator()(ptrdiff_t items, const Body& body) const {
-    parallel_for(
-        items, threads,
-        [](void* context, ptrdiff_t first, ptrdiff_t last, int thread) {
-          (*static_cast<const Body*>(context))(first, last, thread);
-        },
-        const_cast<Body*>(&body));
-  }
-};
-
 class FourStepJob {
  public:
   FourStepJob(const FourStep& fft, const Correlation& c, const void* spectrum,
@@ -113,13 +93,15 @@ class FourStepJob {
 
   // The planes; what is known of each row's numbers; then, for each thread, a buffer and two lines
   // (of doubles).
-  static ptrdiff_t block_bytes(const TileLayout& layout) {
+  static ptrdiff_t block_bytes_of(const TileLayout& layout) {
     return layout.buffer + round_up(layout.rows * ptrdiff_t(sizeof(double)), cache_line);
   }
-  static ptrdiff_t thread_bytes(const TileLayout& layout) {
+  static ptrdiff_t thread_bytes_of(const TileLayout& layout) {
     return round_up(layout.bytes - layout.buffer + 2 * line_bytes(layout), cache_line);
   }
-  ptrdiff_t scratch_bytes() const { return block_bytes(layout_) + thread_bytes(layout_); }
+  ptrdiff_t block_bytes() const { return block_bytes_of(layout_); }
+  ptrdiff_t thread_bytes() const { return thread_bytes_of(layout_); }
+  ptrdiff_t scratch_bytes() const { return block_bytes() + thread_bytes(); }
 
   void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
     for (ptrdiff_t i = first; i < last; i++) run_block(i, scratch, Here());
@@ -140,7 +122,7 @@ class FourStepJob {
     return layout.columns * ptrdiff_t(sizeof(double));
   }
   char* buffer(char* scratch, int thread) const {
-    return scratch + block_bytes(layout_) + thread * thread_bytes(layout_);
+    return scratch + block_bytes() + thread * thread_bytes();
   }
   char* line(char* scratch, int thread, int half) const {
     return buffer(scratch, thread) + layout_.bytes - layout_.buffer + half * line_bytes(layout_);
@@ -329,8 +311,8 @@ class FourStepJob {
 void four_step_scratch(const FourStep& fft, ptrdiff_t* block, ptrdiff_t* thread) {
   const Folding fold(fft);
   const TileLayout layout(1, fold.rows, fold.columns, lane_set_of(fft.type));
-  *block = FourStepJob::block_bytes(layout);
-  *thread = FourStepJob::thread_bytes(layout);
+  *block = FourStepJob::block_bytes_of(layout);
+  *thread = FourStepJob::thread_bytes_of(layout);
 }
 
 Status four_step_spectrum(const FourStep& fft, const char* w, ptrdiff_t taps, void* spectrum) {
@@ -382,14 +364,7 @@ Status four_step_correlate(const FourStep& fft, const Correlation& correlation,
   const TileTransform transform(1, fold.rows, fold.columns, lane_set_of(fft.type), twiddles);
   if (!twiddles || !transform.ready()) return Status::no_memory;
   const FourStepJob job(fft, correlation, spectrum, transform, run);
-  if (apart) return run_items(job, threads);
-  const TileLayout& layout = transform.layout();
-  char* scratch =
-      take_scratch(FourStepJob::block_bytes(layout) + threads * FourStepJob::thread_bytes(layout));
-  if (!scratch) return Status::no_memory;
-  job.run_together(scratch, threads);
-  give_scratch_back(scratch);
-  return Status::ok;
+  return apart ? run_items(job, threads) : run_together(job, threads);
 }
 
 }  // namespace fastconv

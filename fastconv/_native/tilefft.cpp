@@ -6,6 +6,7 @@
 #include <stdint.h>
 #include <string.h>
 
+#include <atomic>
 #include <initializer_list>
 
 #include "dispatch.hpp"
@@ -30,17 +31,20 @@ TileTransform transform_of(const TileFft& fft) {
                        fft.points[fft.axes - 1], lane_set_of(fft.type));
 }
 
-// A thread's scratch: the tile with its buffer, a line of data, a line of the fill, and for each
-// column where its data lies. Lines hold doubles.
+// What a pair of tiles takes: its planes, and Σ x² of each group. Then, for each thread: a buffer,
+// a line of data, a line of the fill, and for each column where its data lies. Lines hold doubles.
 struct Places {
   explicit Places(const TileLayout& layout) {
     const ptrdiff_t line_bytes = round_up(layout.columns * ptrdiff_t(sizeof(double)), cache_line);
-    line = layout.bytes;
+    squares = layout.buffer;
+    block = squares + round_up(layout.groups * ptrdiff_t(sizeof(double)), cache_line);
+    line = layout.bytes - layout.buffer;
     fill = line + line_bytes;
     sources = fill + line_bytes;
-    bytes = sources + layout.columns * ptrdiff_t(sizeof(ptrdiff_t));
+    thread = sources + round_up(layout.columns * ptrdiff_t(sizeof(ptrdiff_t)), cache_line);
   }
-  ptrdiff_t line, fill, sources, bytes;
+  ptrdiff_t squares, block;               // from the beginning
+  ptrdiff_t line, fill, sources, thread;  // from the beginning of a thread's
 };
 
 class TileFftJob {
@@ -71,15 +75,17 @@ class TileFftJob {
 
   // Pairs of tiles.
   ptrdiff_t items() const { return ceil_div(run_.chosen ? run_.chosen_count : tiles_, 2); }
-  ptrdiff_t scratch_bytes() const { return places_.bytes; }
+  ptrdiff_t block_bytes() const { return places_.block; }
+  ptrdiff_t thread_bytes() const { return places_.thread; }
+  ptrdiff_t scratch_bytes() const { return block_bytes() + thread_bytes(); }
 
   void run(ptrdiff_t first, ptrdiff_t last, char* scratch) const {
-    char* fill = scratch + places_.fill;
-    memset(fill, 0, size_t(layout_.columns * element_));
-    if (c_.fill)
-      for (ptrdiff_t i = 0; i < layout_.columns; i++)
-        memcpy(fill + i * element_, c_.fill, size_t(element_));
-    for (ptrdiff_t pair = first; pair < last; pair++) run_pair(pair, scratch);
+    put_fill(scratch, 1);
+    for (ptrdiff_t pair = first; pair < last; pair++) run_pair(pair, scratch, Here());
+  }
+  void run_together(char* scratch, int threads) const {
+    put_fill(scratch, threads);
+    for (ptrdiff_t pair = 0; pair < items(); pair++) run_pair(pair, scratch, OnThreads{threads});
   }
 
  private:
@@ -119,59 +125,91 @@ class TileFftJob {
     if (t.number >= 0) run_.marks[t.number] |= mark;
   }
 
-  void run_pair(ptrdiff_t pair, char* scratch) const {
+  char* own(char* scratch, int thread) const {
+    return scratch + places_.block + thread * places_.thread;
+  }
+
+  void put_fill(char* scratch, int threads) const {
+    for (int t = 0; t < threads; t++) {
+      char* fill = own(scratch, t) + places_.fill;
+      memset(fill, 0, size_t(layout_.columns * element_));
+      if (!c_.fill) continue;
+      for (ptrdiff_t i = 0; i < layout_.columns; i++)
+        memcpy(fill + i * element_, c_.fill, size_t(element_));
+    }
+  }
+
+  template <class Parallel>
+  void run_pair(ptrdiff_t pair, char* scratch, const Parallel& parallel) const {
     const Tile a = tile(2 * pair), b = tile(2 * pair + 1);
     const ptrdiff_t in_depth = max(a.reach[0], b.reach[0]);
     const ptrdiff_t in_groups = ceil_div(max(a.reach[2], b.reach[2]), set_.lanes);
     const ptrdiff_t out_depth = max(a.count[0], b.count[0]);
+    const ptrdiff_t out_rows = max(a.count[1], b.count[1]);
     const ptrdiff_t out_groups = ceil_div(max(a.count[2], b.count[2]), set_.lanes);
-    char* buffer = scratch + layout_.buffer;
+    double* squares = reinterpret_cast<double*>(scratch + places_.squares);
 
-    load(a, scratch, transform_.re(scratch, 0), in_depth, in_groups);
-    load(b, scratch, transform_.im(scratch, 0), in_depth, in_groups);
+    parallel(in_depth * layout_.rows, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
+      load(a, own(scratch, thread), transform_.re(scratch, 0), first, last, in_groups);
+      load(b, own(scratch, thread), transform_.im(scratch, 0), first, last, in_groups);
+    });
+    std::atomic<bool> a_finite(true), b_finite(true);
+    parallel(in_groups, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
+      for (ptrdiff_t g = first; g < last; g++) {
+        if (judge_.judges()) squares[g] = squares_of(scratch, g, in_depth, a_finite, b_finite);
+        transform_.forward_group(scratch, own(scratch, thread), g, in_depth);
+      }
+    });
     double needed = 0;
     if (judge_.judges()) {
-      const double squares = squares_of(a, b, scratch, in_depth, in_groups);
-      needed = judge_.needed(squares);
+      double sum = 0;
+      for (ptrdiff_t g = 0; g < in_groups; g++) sum += squares[g];
+      needed = judge_.needed(sum);
+      if (!a_finite) mark(a, MET_NONFINITE);
+      if (!b_finite) mark(b, MET_NONFINITE);
+      // Transforms leave zeros as they are.
       if (needed < 0 && !all_zero(scratch, in_depth, in_groups)) {
         mark(a, OUT_OF_RANGE);
         mark(b, OUT_OF_RANGE);
         return;
       }
     }
-    for (ptrdiff_t g = 0; g < in_groups; g++)
-      transform_.forward_group(scratch, buffer, g, in_depth);
-    for (ptrdiff_t row = 0; row < layout_.depth * layout_.rows; row += set_.lanes)
-      transform_.convolve_rows(scratch, buffer, spectrum_, row, in_groups, out_groups);
-    for (ptrdiff_t g = 0; g < out_groups; g++)
-      transform_.inverse_group(scratch, buffer, g, out_depth);
-    store(a, scratch, transform_.re(scratch, 0), needed);
-    store(b, scratch, transform_.im(scratch, 0), needed);
+    parallel(layout_.depth * layout_.rows / set_.lanes,
+             [&](ptrdiff_t first, ptrdiff_t last, int thread) {
+               for (ptrdiff_t r = first; r < last; r++)
+                 transform_.convolve_rows(scratch, own(scratch, thread), spectrum_, r * set_.lanes,
+                                          in_groups, out_groups);
+             });
+    parallel(out_groups, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
+      for (ptrdiff_t g = first; g < last; g++)
+        transform_.inverse_group(scratch, own(scratch, thread), g, out_depth);
+    });
+    std::atomic<unsigned char> a_found(0), b_found(0);
+    parallel(out_depth * out_rows, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
+      char* line = own(scratch, thread) + places_.line;
+      a_found |= store(a, line, transform_.re(scratch, 0), first, last, out_rows, needed);
+      b_found |= store(b, line, transform_.im(scratch, 0), first, last, out_rows, needed);
+    });
+    mark(a, a_found);
+    mark(b, b_found);
   }
 
-  // Σ x² of both tiles. NaN and Inf become zero.
-  double squares_of(const Tile& a, const Tile& b, char* scratch, ptrdiff_t depth,
-                    ptrdiff_t groups) const {
-    const double sum = add_squares(scratch, depth, groups);
+  // Σ x² of a group. NaN and Inf become zero.
+  double squares_of(char* scratch, ptrdiff_t group, ptrdiff_t depth, std::atomic<bool>& a_finite,
+                    std::atomic<bool>& b_finite) const {
+    const double sum = add_squares(scratch, group, depth);
     if (sum < HUGE_VAL) return sum;
-    ptrdiff_t in_a = 0, in_b = 0;
     const ptrdiff_t scalars = depth * layout_.rows * set_.lanes;
-    for (ptrdiff_t g = 0; g < groups; g++) {
-      in_a += zero_nonfinite(transform_.re(scratch, g), scalars);
-      in_b += zero_nonfinite(transform_.im(scratch, g), scalars);
-    }
-    if (in_a) mark(a, MET_NONFINITE);
-    if (in_b) mark(b, MET_NONFINITE);
-    return add_squares(scratch, depth, groups);
+    if (zero_nonfinite(transform_.re(scratch, group), scalars)) a_finite = false;
+    if (zero_nonfinite(transform_.im(scratch, group), scalars)) b_finite = false;
+    return add_squares(scratch, group, depth);
   }
 
-  double add_squares(char* scratch, ptrdiff_t depth, ptrdiff_t groups) const {
+  double add_squares(char* scratch, ptrdiff_t group, ptrdiff_t depth) const {
     alignas(cache_line) char sums[cache_line] = {};  // a vector
     const ptrdiff_t points = depth * layout_.rows;
-    for (ptrdiff_t g = 0; g < groups; g++) {
-      set_.add_squares(transform_.re(scratch, g), points, sums);
-      set_.add_squares(transform_.im(scratch, g), points, sums);
-    }
+    set_.add_squares(transform_.re(scratch, group), points, sums);
+    set_.add_squares(transform_.im(scratch, group), points, sums);
     double sum = 0;
     for (int l = 0; l < set_.lanes; l++)
       sum += element_ == 4 ? reinterpret_cast<float*>(sums)[l] : reinterpret_cast<double*>(sums)[l];
@@ -202,23 +240,27 @@ class TileFftJob {
     return passes.zero_nonfinite_f64(reinterpret_cast<double*>(plane), scalars);
   }
 
-  // One tile's data into one plane of each group; zeros where it reaches less far.
-  void load(const Tile& t, char* scratch, char* plane, ptrdiff_t depth, ptrdiff_t groups) const {
+  // Rows [first, last) of all slices of one tile, into one plane of each group; zeros where it
+  // reaches less far.
+  void load(const Tile& t, char* own, char* plane, ptrdiff_t first, ptrdiff_t last,
+            ptrdiff_t groups) const {
     const CorrelationAxis &z_axis = tiled_[0], &row_axis = tiled_[1];
     const ptrdiff_t group = 2 * layout_.plane, wanted = groups * set_.lanes;
-    char* assembled = scratch + places_.line;
-    const LineReader::Span span = reader_.span(
-        t.start[2], t.reach[2], reinterpret_cast<ptrdiff_t*>(scratch + places_.sources));
+    char* assembled = own + places_.line;
+    const LineReader::Span span =
+        reader_.span(t.start[2], t.reach[2], reinterpret_cast<ptrdiff_t*>(own + places_.sources));
     memset(assembled, 0, size_t(wanted * element_));
-    for (ptrdiff_t z = 0; z < depth; z++) {
+    for (ptrdiff_t at = first; at < last;) {
+      // What is left of a slice.
+      const ptrdiff_t z = at / layout_.rows, stop = min(last, (z + 1) * layout_.rows);
       const bool empty = z >= t.reach[0];
       const ptrdiff_t from_z = empty ? -1 : map_index(t.start[0] + z, z_axis.x_extent, c_.boundary);
-      char* to = plane + z * layout_.rows * layout_.vector;
-      const ptrdiff_t rows = empty ? 0 : t.reach[1];
-      for (ptrdiff_t r = 0; r < rows; r++, to += layout_.vector) {
+      char* to = plane + at * layout_.vector;
+      ptrdiff_t r = at - z * layout_.rows;
+      for (; !empty && r < t.reach[1] && at < stop; r++, at++, to += layout_.vector) {
         const ptrdiff_t from = map_index(t.start[1] + r, row_axis.x_extent, c_.boundary);
         if (from < 0 || from_z < 0) {
-          set_.copy_vectors(scratch + places_.fill, layout_.vector, to, group, groups);
+          set_.copy_vectors(own + places_.fill, layout_.vector, to, group, groups);
           continue;
         }
         const char* row = t.x + from_z * z_axis.x_stride + from * row_axis.x_stride;
@@ -231,31 +273,35 @@ class TileFftJob {
         }
         set_.copy_vectors(data, layout_.vector, to, group, groups);
       }
-      for (ptrdiff_t g = 0; rows < layout_.rows && g < groups; g++)
-        memset(to + g * group, 0, size_t((layout_.rows - rows) * layout_.vector));
+      for (ptrdiff_t g = 0; at < stop && g < groups; g++)
+        memset(to + g * group, 0, size_t((stop - at) * layout_.vector));
+      at = stop;
     }
   }
 
-  void store(const Tile& t, char* scratch, const char* plane, double needed) const {
+  // Rows [first, last) of the outputs of a pair, `rows` of each slice; returns what marks they
+  // earn.
+  unsigned char store(const Tile& t, char* assembled, const char* plane, ptrdiff_t first,
+                      ptrdiff_t last, ptrdiff_t rows, double needed) const {
     const ptrdiff_t group = 2 * layout_.plane;
     const ptrdiff_t whole = t.count[2] / set_.lanes, groups = ceil_div(t.count[2], set_.lanes);
-    char* assembled = scratch + places_.line;
     unsigned char found = 0;
-    for (ptrdiff_t z = 0; z < t.count[0]; z++)
-      for (ptrdiff_t r = 0; r < t.count[1]; r++) {
-        const char* from = plane + (z * layout_.rows + r) * layout_.vector;
-        char* to = t.out + z * tiled_[0].out_stride + r * tiled_[1].out_stride;
-        char* line = writer_.takes(to) ? to : assembled;
-        set_.copy_vectors(from, group, line, layout_.vector, line == to ? whole : groups);
-        if (line == to) {
-          memcpy(line + whole * layout_.vector, from + whole * group,
-                 size_t((t.count[2] - whole * set_.lanes) * element_));
-          prefetch<1>(to + prefetched_rows * tiled_[1].out_stride, whole * layout_.vector);
-        }
-        if (judge_.judges()) found |= Judge::mark(set_.least_peak(line, t.count[2]), needed);
-        if (line != to) writer_.write(line, to, t.count[2]);
+    for (ptrdiff_t at = first; at < last; at++) {
+      const ptrdiff_t z = at / rows, r = at % rows;
+      if (z >= t.count[0] || r >= t.count[1]) continue;
+      const char* from = plane + (z * layout_.rows + r) * layout_.vector;
+      char* to = t.out + z * tiled_[0].out_stride + r * tiled_[1].out_stride;
+      char* line = writer_.takes(to) ? to : assembled;
+      set_.copy_vectors(from, group, line, layout_.vector, line == to ? whole : groups);
+      if (line == to) {
+        memcpy(line + whole * layout_.vector, from + whole * group,
+               size_t((t.count[2] - whole * set_.lanes) * element_));
+        prefetch<1>(to + prefetched_rows * tiled_[1].out_stride, whole * layout_.vector);
       }
-    mark(t, found);
+      if (judge_.judges()) found |= Judge::mark(set_.least_peak(line, t.count[2]), needed);
+      if (line != to) writer_.write(line, to, t.count[2]);
+    }
+    return found;
   }
 
   const Correlation& c_;
@@ -277,8 +323,10 @@ class TileFftJob {
 
 }  // namespace
 
-ptrdiff_t tile_fft_scratch(const TileFft& fft) {
-  return round_up(Places(transform_of(fft).layout()).bytes, cache_line);
+void tile_fft_scratch(const TileFft& fft, ptrdiff_t* block, ptrdiff_t* thread) {
+  const Places places(transform_of(fft).layout());
+  *block = places.block;
+  *thread = places.thread;
 }
 
 Status tile_fft_spectrum(const TileFft& fft, const char* w, const ptrdiff_t* taps, void* spectrum) {
@@ -318,10 +366,11 @@ ptrdiff_t tile_fft_count(const TileFft& fft, const Correlation& correlation) {
 }
 
 Status tile_fft_correlate(const TileFft& fft, const Correlation& correlation, const void* spectrum,
-                          const BlockRun& run, int threads) {
+                          const BlockRun& run, bool apart, int threads) {
   const TileTransform transform = transform_of(fft);
   if (!transform.ready()) return Status::no_memory;
-  return run_items(TileFftJob(fft, correlation, spectrum, transform, run), threads);
+  const TileFftJob job(fft, correlation, spectrum, transform, run);
+  return apart ? run_items(job, threads) : run_together(job, threads);
 }
 
 }  // namespace fastconv

@@ -18,8 +18,8 @@ struct TileFft {
   ptrdiff_t step[MAX_TILE_AXES];
 };
 
-// Bytes that one thread works in.
-ptrdiff_t tile_fft_scratch(const TileFft& fft);
+// Bytes that a pair of tiles takes, and each further thread that works on the same pair.
+void tile_fft_scratch(const TileFft& fft, ptrdiff_t* block, ptrdiff_t* thread);
 
 // The kernel's spectrum in the tile's own order, with the factor 1/points: 2 scalars for each
 // point. w is contiguous, with `taps` along each axis.
@@ -29,8 +29,9 @@ Status tile_fft_spectrum(const TileFft& fft, const char* w, const ptrdiff_t* tap
 ptrdiff_t tile_fft_count(const TileFft& fft, const Correlation& correlation);
 
 // out[p] = Σ_k w[k] · x̃[p + offset + k] along the last `fft.axes` axes; the others are batches (one
-// tap, no offset). A step and its taps fit the points; w's strides are not used.
+// tap, no offset). A step and its taps fit the points; w's strides are not used. Threads work on
+// pairs of their own where `apart`, else on each pair together.
 Status tile_fft_correlate(const TileFft& fft, const Correlation& correlation, const void* spectrum,
-                          const BlockRun& run, int threads);
+                          const BlockRun& run, bool apart, int threads);
 
 }  // namespace fastconv
