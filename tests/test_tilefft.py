@@ -132,6 +132,146 @@ def test_finite_results_do_not_overflow_on_the_way(dtype, method, rng):
     np.testing.assert_allclose(out.real, exact, rtol=1e-4)
 
 
+# --- long lines -----------------------------------------------------------------------------------
+
+
+def correlate_long(x, w, points, out, offset, step, boundary=0, fill=0, apart=True, threads=2):
+    """Call the kernel itself; axes but the last are batches."""
+    spectrum = _core.four_step_spectrum(w, points)
+    element = np.array([fill], w.dtype) if boundary == Boundary.CONSTANT else None
+    offset = (0,) * (x.ndim - 1) + (offset,)
+    marks = _core.four_step_correlate(
+        x, spectrum, w.size, out, offset, step, apart, boundary, element, threads
+    )
+    assert not marks.any()
+    return out
+
+
+@pytest.mark.parametrize("dtype", "fd")
+@pytest.mark.parametrize("points", [1 << p for p in range(10, 16)])
+def test_four_steps_of_every_length(points, dtype, rng):
+    """Kernels of one tap to the whole block, outputs around multiples of what a block gives."""
+    for taps in (1, 2, 33, points // 2 + 1, points - 1, points):
+        valid = points - taps + 1
+        for step in {valid, max(valid // 2 + 1, 1)}:
+            n = min(2 * step + 1, points + 3) if taps < points - 1 else 3
+            x, w = random_array(rng, (2, n), dtype), random_array(rng, (taps,), dtype)
+            offset = -(taps // 2)
+            one = correlate_long(x, w, points, np.full_like(x, np.nan), offset, step)
+            both = correlate_long(
+                x, w, points, np.full_like(x, np.nan), offset, step, apart=False, threads=3
+            )
+            np.testing.assert_array_equal(one, both)
+            expected = np.stack([np.convolve(r, w[::-1].astype("g")) for r in x.astype("g")])
+            expected = expected[:, taps - 1 + offset :][:, :n]
+            assert_within(one, expected, 2 * fft_bound(x, w, dtype), np.dtype(dtype))
+
+
+@pytest.mark.parametrize("boundary", BOUNDARIES)
+@pytest.mark.parametrize("dtype", "fd")
+def test_boundaries_of_four_steps(dtype, boundary, rng):
+    """Any strides, and more beyond the edges than there is between them."""
+    fill = 2 if boundary is Boundary.CONSTANT else 0
+    for n in (1, 40, 1500):
+        for taps, offset in ((7, 3), (300, -299), (900, -450)):
+            x, w = random_array(rng, (3, n), dtype), random_array(rng, (taps,), dtype)
+            laid = laid_out(x, "reversed")
+            out = laid_out(np.zeros((3, n + 5), dtype), "stepped")
+            correlate_long(laid, w, 1024, out, offset, 1024 - taps + 1, boundary, fill)
+            expected = correlate_reference(
+                x, w[None], out.shape, (0, offset), boundary, fill, (0, 1)
+            )
+            data = np.append(x, np.full(n + taps, fill))
+            bound = 2 * fft_bound(data, w, dtype, (n + taps + 8) // n + 2)
+            assert_within(out, expected, bound, np.dtype(dtype))
+
+
+@pytest.mark.parametrize("stored", ["?", "b", "B", "h", "H", "i", "I", "q", "Q", "f", "d"])
+@pytest.mark.parametrize("dtype", "fd")
+def test_lines_are_converted(stored, dtype, rng):
+    """The same bits as of data that was converted before; integers out are rounded and wrap."""
+    x = random_array(rng, (2, 3000), stored)
+    if x.dtype.kind in "iuf":
+        x = (x % 100).astype("i1").astype(stored)  # whole numbers that every type holds
+    w = rng.integers(-3, 4, 40).astype(dtype)
+    plain = np.ascontiguousarray(x.astype(dtype))
+    spectra = _core.line_fft_spectrum(w, 256), _core.four_step_spectrum(w, 1024)
+    for target in "fdbHiQ" if dtype == "d" else "fd":
+        results = []
+        for data in (x, laid_out(x, "unaligned"), plain):
+            lines, long = (laid_out(np.zeros(x.shape, target), "stepped") for _ in range(2))
+            _core.line_fft_correlate(data, spectra[0], 40, lines, (0, -7), 48)
+            _core.four_step_correlate(data, spectra[1], 40, long, (0, -7), 900)
+            results.append((lines, long))
+        for lines, long in results[1:]:
+            np.testing.assert_array_equal(lines, results[0][0])
+            np.testing.assert_array_equal(long, results[0][1])
+        if target in "bHiQ":
+            expected = correlate_reference(
+                plain.astype("q"), w[None].astype("q"), x.shape, (0, -7), 0, 0, (0, 1)
+            )
+            for result in results[0]:
+                np.testing.assert_array_equal(result, expected.astype(target))
+
+
+@pytest.mark.parametrize("kind", ["lines", "long", "tiles"])
+def test_chosen_blocks_and_marks(kind, rng):
+    """Only what is chosen is written, and marks tell what a block met."""
+    x, out = random_array(rng, (4, 4000), "f"), np.full((4, 4000), np.nan, "f")
+    w = random_array(rng, (30,), "f")
+    x[2, 1500], x[3, 3000] = np.nan, 1e30
+    chosen = np.array([1, 6, 13, 14], np.intp)
+
+    def run(**more):
+        if kind == "lines":
+            spectrum = _core.line_fft_spectrum(w, 1024)
+            return _core.line_fft_correlate(x, spectrum, 30, out, (0, -15), 32, **more)
+        if kind == "long":
+            spectrum = _core.four_step_spectrum(w, 1024)
+            return _core.four_step_correlate(x, spectrum, 30, out, (0, -15), 992, **more)
+        spectrum = _core.tile_fft_spectrum(w[None], (16, 1024))
+        return _core.tile_fft_correlate(
+            x, spectrum, (16, 1024), (1, 30), out, (0, -15), (1, 992), **more
+        )
+
+    marks = run(need=1e-9, chosen=chosen, threads=2)
+    assert marks.size == 4 * 5
+    assert not marks[np.setdiff1d(np.arange(20), chosen)].any()
+    written = np.zeros(x.shape, bool)
+    for number in chosen:
+        written[number // 5, number % 5 * 992 :][:992] = True
+    np.testing.assert_array_equal(np.isnan(out), ~written)
+    marks = run(need=1e-9)
+    met = marks & _core.BLOCK_NONFINITE != 0
+    np.testing.assert_array_equal(np.flatnonzero(met), [2 * 5 + 1])
+    assert marks[3 * 5 + 3] & _core.BLOCK_OUT_OF_RANGE  # its squares are past the type
+    strict = run(need=1e9)
+    assert (strict & (_core.BLOCK_UNSURE | _core.BLOCK_OUT_OF_RANGE)).all()
+    with pytest.raises(ValueError, match="chosen"):
+        run(chosen=np.array([20], np.intp))
+    with pytest.raises(ValueError, match="chosen"):
+        run(chosen=np.array([0.0]))
+
+
+def test_bad_long_lines_are_refused():
+    w = np.ones(30, "f")
+    for points in (512, 1000, 1 << 21):
+        with pytest.raises(ValueError, match="power of two"):
+            _core.four_step_spectrum(w, points)
+        with pytest.raises(ValueError, match="power of two"):
+            _core.four_step_scratch(w.dtype, points)
+    spectrum, x = _core.four_step_spectrum(w, 1024), np.ones(2000, "f")
+    for taps, step in ((30, 996), (30, 0), (0, 10)):
+        with pytest.raises(ValueError, match=r"fit the points|a tap"):
+            _core.four_step_correlate(x, spectrum, taps, np.ones_like(x), (0,), step)
+    with pytest.raises(TypeError):
+        _core.four_step_correlate(x, spectrum, 30, np.ones(2000, "i4"), (0,), 9)
+    with pytest.raises(TypeError):
+        _core.four_step_correlate(x.astype("F"), spectrum, 30, np.ones_like(x), (0,), 9)
+    with pytest.raises(TypeError):
+        _core.four_step_spectrum(np.ones(30, "F"), 1024)
+
+
 # --- tiles of two and three axes ------------------------------------------------------------------
 
 IMAGE_TILES = [(16, 16), (32, 64), (64, 16), (64, 64), (16, 256), (128, 64), (256, 128)]

@@ -8,8 +8,7 @@ enough by the sum itself, so that results are those of the direct method within 
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -25,7 +24,7 @@ Region = tuple[slice, ...]
 _FEW_BLOCKS = 16
 # Transforms that mending takes for each block.
 _MENDING_PASSES = 4
-# Outputs that are looked at together, along each axis by the number of axes.
+# Outputs that are looked at together, along each axis by the number of axes: no part is smaller.
 _PART = {1: 64, 2: 32, 3: 16}
 # The sum itself is taken where its windows hold nothing above this part of the largest datum: its
 # errors are smaller by about that much.
@@ -60,6 +59,9 @@ class Blocks(Protocol):
 
     def suits(self, kernel: Any, dtype: np.dtype[Any]) -> bool:
         """Whether numbers of this dtype hold the kernel's spectrum."""
+
+    def of_part(self, part: Problem) -> Any:
+        """Return what solves a part of the problem by transforms; None where that does not pay."""
 
     def correlate(
         self,
@@ -101,15 +103,13 @@ def settle(
             again = blocks.correlate(x, kernel, out, wide, doubtful, threads)
             doubtful = _marked(again, _core.BLOCK_UNSURE | _core.BLOCK_OUT_OF_RANGE)
     if doubtful.size:
-        finite = _nonfinite.split(kernel.w).finite
-        largest = _largest(x)
+        sums = _Sums(blocks, x, _nonfinite.split(kernel.w).finite, out, _largest(x), threads)
         for number in doubtful.tolist():
             region = blocks.region(number)
             if again[number] & _core.BLOCK_OUT_OF_RANGE:
-                _directly(problem, region, x, finite, out, threads)
+                sums.take(region)
             else:
-                for part in _parts(problem, region):
-                    _look_at(problem, part, x, finite, out, largest, threads)
+                sums.take_small(region)
     _mend(blocks, x, kernel, out, _marked(marks, _core.BLOCK_NONFINITE), threads)
 
 
@@ -125,59 +125,61 @@ def _largest(x: np.ndarray) -> float:
 # --- the sum itself -------------------------------------------------------------------------------
 
 
-def _parts(problem: Problem, region: Region) -> Iterator[Region]:
-    axes = [a for a in problem.axes if problem.w[a] > 1]
-    step = _PART.get(len(axes), 8)
-    cuts = [
-        [slice(i, min(i + step, s.stop)) for i in range(s.start, s.stop, step)]
-        if a in axes
-        else [s]
-        for a, s in enumerate(region)
-    ]
-    return itertools.product(*cuts)
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Takes sums over regions of the outputs; NaN and Inf in the data count as zero."""
 
+    blocks: Blocks
+    x: np.ndarray
+    w: np.ndarray
+    out: np.ndarray
+    largest: float
+    threads: int
 
-def _look_at(
-    problem: Problem,
-    region: Region,
-    x: np.ndarray,
-    w: np.ndarray,
-    out: np.ndarray,
-    largest: float,
-    threads: int,
-) -> None:
-    """Take the sum itself where all that its windows hold is small."""
-    if problem.padded and problem.fill:
-        here = largest  # the fill may be what the windows hold
-    else:
-        here = _largest(x[problem.part(region)[0]])
-    if here == 0 and not problem.fill:
-        out[region] = 0
-    elif here < _SMALL_WINDOW * largest:
-        _directly(problem, region, x, w, out, threads)
+    def take_small(self, region: Region) -> None:
+        """Take the sums whose windows hold nothing but what is small beside all the data."""
+        problem = self.blocks.problem
+        here = _largest(self.x[problem.part(region)[0]])
+        if problem.padded and problem.fill:
+            here = max(here, abs(problem.fill))
+        if here == 0:
+            self.out[region] = 0
+        elif here < _SMALL_WINDOW * self.largest:
+            self.take(region)
+        else:
+            for half in self._halves(region):
+                self.take_small(half)
 
+    def _halves(self, region: Region) -> tuple[Region, ...]:
+        """Split a region along its longest axis; nothing if it is as small as can be."""
+        problem = self.blocks.problem
+        axes = [a for a in problem.axes if problem.w[a] > 1]
+        longest = max(axes, key=lambda a: region[a].stop - region[a].start)
+        s = region[longest]
+        if s.stop - s.start <= _PART.get(len(axes), 8):
+            return ()
+        middle = (s.start + s.stop) // 2
+        return tuple(
+            (*region[:longest], part, *region[longest + 1 :])
+            for part in (slice(s.start, middle), slice(middle, s.stop))
+        )
 
-def _directly(
-    problem: Problem,
-    region: Region,
-    x: np.ndarray,
-    w: np.ndarray,
-    out: np.ndarray,
-    threads: int,
-) -> None:
-    """Sum up a region; NaN and Inf in the data count as zero."""
-    window, part = problem.part(region)
-    data = x[window]
-    finite = np.isfinite(data)
-    if not finite.all() or data.dtype != problem.dtype:
-        data = np.where(finite, data, data.dtype.type(0)).astype(problem.dtype)
-    target = out[region]
-    own = target.dtype == problem.dtype and target.flags.aligned
-    result = target if own else np.empty(part.out, problem.dtype)
-    runner = direct.build(part)
-    runner(data, runner.prepare(w), result, threads)
-    if not own:
-        target[...] = result
+    def take(self, region: Region) -> None:
+        """Sum up a region, by transforms of its own data alone where that is faster."""
+        problem = self.blocks.problem
+        window, part = problem.part(region)
+        data = self.x[window]
+        finite = np.isfinite(data)
+        if not finite.all() or data.dtype != problem.dtype:
+            data = np.where(finite, data, data.dtype.type(0)).astype(problem.dtype)
+        target = self.out[region]
+        own = target.dtype == problem.dtype and target.flags.aligned
+        result = target if own else np.empty(part.out, problem.dtype)
+        less = part.x != problem.x or part.out != problem.out
+        runner = (self.blocks.of_part(part) if less else None) or direct.build(part)
+        runner(data, runner.prepare(self.w), result, self.threads)
+        if not own:
+            target[...] = result
 
 
 # --- NaN and Inf ----------------------------------------------------------------------------------
@@ -192,7 +194,14 @@ def _mend(
     threads: int,
 ) -> None:
     problem = blocks.problem
-    solve = fft.solve_finite(threads)
+
+    def solve(problem: Problem, x: np.ndarray, w: np.ndarray, out: np.ndarray) -> None:
+        runner = blocks.of_part(problem)
+        if runner is None:
+            fft.solve_finite(threads)(problem, x, w, out)
+        else:  # what rounding leaves is of no matter here
+            runner.correlate(x, runner.prepare(w), out, problem.dtype, None, threads)
+
     if kernel.nonfinite or numbers.size > _FEW_BLOCKS:
         _nonfinite.mend(solve, problem, x, kernel.w, out)
         return

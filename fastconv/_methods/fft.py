@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import _nonfinite, _workers, direct
+from fastconv._methods import _nonfinite, _rounding, _workers, direct
 from fastconv._methods._transforms import TransformSpec, borrowed, fast_length
 from fastconv._native import _core
 from fastconv._problem import Boundary, Estimate, Problem, Reason, Shape
@@ -106,15 +106,10 @@ def reject(problem: Problem) -> Reason | None:
 
 def _integer_error(problem: Problem, layout: Layout) -> float:
     """
-    Bound on the rounding error of an integer result that went through float64 transforms.
+    Bound the rounding error of an integer result that went through float64 transforms.
 
-    The relative error of a transform of length N grows with log2(N) [1]_: the error of the product
-    is at most 3 log2(N) eps ‖x_block‖ ‖w‖, and every value must stay below 2^53.
-
-    References
-    ----------
-    .. [1] R. Brent, C. Percival, P. Zimmermann, "Error bounds on complex floating-point
-       multiplication", Math. Comp. 76 (2007), section 4.
+    Every value must stay below 2^53. The bound holds for transforms of any radix: they have no more
+    levels than those of radix 2, for which it is proven (see `_rounding.proven_bound`).
     """
     assert problem.magnitude is not None
     most_x, most_w = problem.magnitude
@@ -122,7 +117,7 @@ def _integer_error(problem: Problem, layout: Layout) -> float:
     if most_x * most_w * problem.taps >= 2.0**53:
         return math.inf
     norms = most_x * math.sqrt(n) * most_w * math.sqrt(problem.taps)
-    return 3 * math.log2(n) * float(np.finfo(np.float64).eps) * norms
+    return _rounding.proven_bound(n) * norms
 
 
 def estimate(problem: Problem, threads: int) -> Estimate:

@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import _again, _nonfinite, _rounding
+from fastconv._methods import _again, _nonfinite, _rounding, direct
 from fastconv._methods._spectra import SpectrumCache
 from fastconv._native import _core
 from fastconv._problem import Estimate, Problem, Reason, Shape
@@ -414,6 +414,16 @@ class Runner:
             stop = min((index + 1) * step, self.problem.out[axis])
             region[axis] = slice(index * step, stop)
         return tuple(region)
+
+    def of_part(self, part: Problem) -> Runner | None:
+        """Return what solves a part of the problem; None where the sum itself takes less time."""
+        if part.macs / _cost.direct_rate(part.dtype) < _cost.TILE_CALL_SECONDS:
+            return None
+        if reject(part) is not None:
+            return None
+        if estimate(part, 1).seconds > direct.estimate(part, 1).seconds:
+            return None
+        return build(part)
 
     def spectrum(self, kernel: Kernel, dtype: np.dtype[Any]) -> np.ndarray:
         """Return the kernel's spectrum for transforms in this dtype."""
