@@ -52,8 +52,6 @@ constexpr ptrdiff_t scratch_limit = 16 << 20;
 constexpr ptrdiff_t unit_limit = 16;  // elements of a pixel's channels that move with it
 constexpr ptrdiff_t blocks_per_thread = 4;
 
-constexpr ptrdiff_t storage_bytes[STORAGE_TYPES] = {1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
-
 bool unconvolved(const CorrelationAxis& a) {
   return a.taps == 1 && a.offset == 0 && a.x_extent == a.out_extent;
 }
@@ -87,8 +85,8 @@ class BlockJob {
     load_ = conversions_of(f.type)[f.x_type];
     store_ = conversions_of(f.type)[f.out_type];
     element_ = set_->scalar_bytes;
-    x_bytes_ = storage_bytes[f.x_type];
-    out_bytes_ = storage_bytes[f.out_type];
+    x_bytes_ = bytes_of(f.x_type);
+    out_bytes_ = bytes_of(f.out_type);
     assign_axes();
     in_place_ = may_read_in_place();
     out_direct_ = may_write_directly();

@@ -68,4 +68,9 @@ const Conversion* conversions_of(ElementType type) {
   return type == FLOAT32 ? level.convert_f32 : level.convert_f64;
 }
 
+ptrdiff_t bytes_of(StorageType type) {
+  constexpr ptrdiff_t bytes[STORAGE_TYPES] = {1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
+  return bytes[type];
+}
+
 }  // namespace fastconv

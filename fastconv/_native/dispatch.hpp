@@ -25,4 +25,7 @@ const TileSet* tile_set_of(ElementType type);
 const ProductSet& product_set_of(ElementType type);
 const Conversion* conversions_of(ElementType type);
 
+// Bytes of an element that is stored.
+ptrdiff_t bytes_of(StorageType type);
+
 }  // namespace fastconv

@@ -74,22 +74,20 @@ class FourStepJob {
  public:
   FourStepJob(const FourStep& fft, const Correlation& c, const void* spectrum,
               const TileTransform& transform, const BlockRun& run)
-      : fft_(fft),
-        c_(c),
-        run_(run),
-        set_(transform.set()),
+      : set_(transform.set()),
         spectrum_(spectrum),
         transform_(transform),
         layout_(transform.layout()),
-        fold_(fft),
+        folding_(fft),
         element_(set_.scalar_bytes),
         line_(c.axes[c.axis_count - 1]),
         reader_(line_, fft.type, run.x_type, c.boundary, c.fill),
         writer_(line_, fft.type, run.out_type),
         judge_(fft.type == FLOAT32, fft.points, run.need),
-        blocks_(four_step_count(fft, c)) {}
+        scalars_(set_),
+        blocks_(c, fft.step, run) {}
 
-  ptrdiff_t items() const { return run_.chosen ? run_.chosen_count : blocks_; }
+  ptrdiff_t items() const { return blocks_.wanted(); }
 
   // The planes; what is known of each row's numbers; then, for each thread, a buffer and two lines
   // (of doubles).
@@ -111,12 +109,7 @@ class FourStepJob {
   }
 
  private:
-  struct Block {
-    ptrdiff_t number;
-    const char* x;  // the line of data it lies on
-    char* out;      // its first output
-    ptrdiff_t start, count, reach;
-  };
+  using Block = LineBlocks::Block;
 
   static ptrdiff_t line_bytes(const TileLayout& layout) {
     return layout.columns * ptrdiff_t(sizeof(double));
@@ -128,27 +121,9 @@ class FourStepJob {
     return buffer(scratch, thread) + layout_.bytes - layout_.buffer + half * line_bytes(layout_);
   }
 
-  Block block(ptrdiff_t index) const {
-    Block b = {run_.chosen ? run_.chosen[index] : index, c_.x, c_.out, 0, 0, 0};
-    const ptrdiff_t of_line = ceil_div(line_.out_extent, fft_.step);
-    const ptrdiff_t first = b.number % of_line * fft_.step;
-    ptrdiff_t rest = b.number / of_line;
-    for (int a = c_.axis_count - 2; a >= 0; a--) {
-      const CorrelationAxis& axis = c_.axes[a];
-      b.x += rest % axis.out_extent * axis.x_stride;
-      b.out += rest % axis.out_extent * axis.out_stride;
-      rest /= axis.out_extent;
-    }
-    b.start = first + line_.offset;
-    b.out += first * line_.out_stride;
-    b.count = min(line_.out_extent - first, fft_.step);
-    b.reach = b.count + line_.taps - 1;
-    return b;
-  }
-
   template <class Parallel>
   void run_block(ptrdiff_t index, char* scratch, const Parallel& parallel) const {
-    const Block b = block(index);
+    const Block b = blocks_.at(index);
     // Of the data in the beginning, of the peaks at the end.
     double* of_rows = reinterpret_cast<double*>(scratch + layout_.buffer);
     std::atomic<bool> nonfinite(false);
@@ -161,10 +136,10 @@ class FourStepJob {
       double squares = 0;
       for (ptrdiff_t row = 0; row < layout_.rows; row++) squares += of_rows[row];
       needed = judge_.needed(squares);
-      if (nonfinite) run_.marks[b.number] |= MET_NONFINITE;
+      if (nonfinite) blocks_.mark(b, MET_NONFINITE);
       // Transforms leave zeros as they are.
       if (needed < 0 && !all_zero(scratch)) {
-        run_.marks[b.number] |= OUT_OF_RANGE;
+        blocks_.mark(b, OUT_OF_RANGE);
         return;
       }
     }
@@ -186,34 +161,37 @@ class FourStepJob {
     });
     if (!judge_.judges()) return;
     for (ptrdiff_t row = 0; row < layout_.rows; row++)
-      run_.marks[b.number] |= Judge::mark(of_rows[row], needed);
+      blocks_.mark(b, Judge::mark(of_rows[row], needed));
   }
 
   // Part of the block's data, and zeros beyond it.
   const char* data(const Block& b, ptrdiff_t first, char* to) const {
-    const ptrdiff_t count = max(min(b.reach - first, fold_.columns), 0);
-    if (count == fold_.columns)
-      if (const char* at = reader_.in_place(b.x, b.start + first, count)) return at;
-    if (count) reader_.read(b.x, reader_.span(b.start + first, count), to);
-    memset(to + count * element_, 0, size_t((fold_.columns - count) * element_));
+    const ptrdiff_t start = b.first + line_.offset + first;
+    const ptrdiff_t reach = b.count + line_.taps - 1;
+    const ptrdiff_t count = max(min(reach - first, folding_.columns), 0);
+    if (count == folding_.columns)
+      if (const char* at = reader_.in_place(b.x, start, count)) return at;
+    if (count) reader_.read(b.x, reader_.span(start, count), to);
+    memset(to + count * element_, 0, size_t((folding_.columns - count) * element_));
     return to;
   }
 
   // A row of both halves; returns their Σ x².
   double load(const Block& b, ptrdiff_t row, char* scratch, int thread,
               std::atomic<bool>& nonfinite) const {
+    const ptrdiff_t vectors = folding_.columns / set_.lanes;
     double sum = 0;
     const char* lines[2];
     for (int half = 0; half < 2; half++) {
       char* own = line(scratch, thread, half);
-      lines[half] = data(b, row * fold_.columns + half * fold_.points, own);
+      lines[half] = data(b, row * folding_.columns + half * folding_.points, own);
       if (!judge_.judges()) continue;
-      double squares = squares_of(lines[half]);
+      double squares = scalars_.squares(lines[half], vectors);
       if (!(squares < HUGE_VAL)) {
-        if (lines[half] != own) memcpy(own, lines[half], size_t(fold_.columns * element_));
+        if (lines[half] != own) memcpy(own, lines[half], size_t(folding_.columns * element_));
         lines[half] = own;
-        if (zero_nonfinite(own)) nonfinite = true;
-        squares = squares_of(own);
+        if (scalars_.zero_nonfinite(own, vectors)) nonfinite = true;
+        squares = scalars_.squares(own, vectors);
       }
       sum += squares;
     }
@@ -235,13 +213,13 @@ class FourStepJob {
  private:
   // Writes a row of results; returns the least of its peaks.
   double store(const Block& b, ptrdiff_t row, char* scratch, int thread) const {
-    const ptrdiff_t first[] = {row * fold_.columns, row * fold_.columns + fold_.points};
+    const ptrdiff_t first[] = {row * folding_.columns, row * folding_.columns + folding_.points};
     char *to[2], *lines[2];
     ptrdiff_t count[2];
     for (int half = 0; half < 2; half++) {
-      count[half] = max(min(b.count - first[half], fold_.columns), 0);
+      count[half] = max(min(b.count - first[half], folding_.columns), 0);
       to[half] = b.out + first[half] * line_.out_stride;
-      const bool whole = count[half] == fold_.columns && writer_.takes(to[half]);
+      const bool whole = count[half] == folding_.columns && writer_.takes(to[half]);
       lines[half] = whole ? to[half] : line(scratch, thread, half);
     }
     const Root turn = root_of_unity(row, 4 * layout_.rows);
@@ -264,46 +242,25 @@ class FourStepJob {
     return least;
   }
 
-  double squares_of(const char* line) const {
-    alignas(cache_line) char sums[cache_line] = {};  // a vector
-    set_.add_squares(line, fold_.columns / set_.lanes, sums);
-    double sum = 0;
-    for (int l = 0; l < set_.lanes; l++) sum += scalar(sums, l);
-    return sum;
-  }
-  // NaN and Inf become zero; returns how many there were.
-  ptrdiff_t zero_nonfinite(char* line) const {
-    const SpectrumSet& passes = levels().used->spectrum;
-    if (element_ == 4)
-      return passes.zero_nonfinite_f32(reinterpret_cast<float*>(line), fold_.columns);
-    return passes.zero_nonfinite_f64(reinterpret_cast<double*>(line), fold_.columns);
-  }
   bool all_zero(char* scratch) const {
     for (ptrdiff_t g = 0; g < layout_.groups; g++)
       for (const char* plane : {transform_.re(scratch, g), transform_.im(scratch, g)})
-        for (ptrdiff_t i = 0; i < layout_.rows * set_.lanes; i++)
-          if (scalar(plane, i) != 0) return false;
+        if (!scalars_.all_zero(plane, layout_.rows)) return false;
     return true;
   }
-  double scalar(const char* plane, ptrdiff_t i) const {
-    return element_ == 4 ? reinterpret_cast<const float*>(plane)[i]
-                         : reinterpret_cast<const double*>(plane)[i];
-  }
 
-  const FourStep& fft_;
-  const Correlation& c_;
-  const BlockRun& run_;
   const LaneSet& set_;
   const void* spectrum_;
   const TileTransform& transform_;
   const TileLayout& layout_;
-  const Folding fold_;
+  const Folding folding_;
   const ptrdiff_t element_;
   const CorrelationAxis line_;
   const LineReader reader_;
   const LineWriter writer_;
   const Judge judge_;
-  const ptrdiff_t blocks_;
+  const Scalars scalars_;
+  const LineBlocks blocks_;
 };
 
 }  // namespace
@@ -350,11 +307,7 @@ Status four_step_spectrum(const FourStep& fft, const char* w, ptrdiff_t taps, vo
 }
 
 ptrdiff_t four_step_count(const FourStep& fft, const Correlation& correlation) {
-  const CorrelationAxis* axes = correlation.axes;
-  const int last = correlation.axis_count - 1;
-  ptrdiff_t count = ceil_div(axes[last].out_extent, fft.step);
-  for (int a = 0; a < last; a++) count *= axes[a].out_extent;
-  return count;
+  return LineBlocks(correlation, fft.step, BlockRun()).count();
 }
 
 Status four_step_correlate(const FourStep& fft, const Correlation& correlation,

@@ -22,7 +22,6 @@ class LineFftJob {
              const BlockRun& run)
       : fft_(fft),
         c_(c),
-        run_(run),
         set_(lane_set_of(fft.type)),
         spectrum_(spectrum),
         stages_(stages),
@@ -30,7 +29,8 @@ class LineFftJob {
         reader_(line_, fft.type, run.x_type, c.boundary, c.fill),
         writer_(line_, fft.type, run.out_type),
         judge_(is_single(fft.type), fft.points, run.need),
-        blocks_(line_fft_count(fft, c)) {
+        scalars_(set_),
+        blocks_(c, fft.points - fft.skip, run) {
     complex_ = is_complex(fft.type);
     element_ = set_.scalar_bytes * (complex_ ? 2 : 1);
     lines_ = complex_ ? set_.lanes : 2 * set_.lanes;
@@ -40,7 +40,7 @@ class LineFftJob {
   }
 
   // Batches of blocks.
-  ptrdiff_t items() const { return ceil_div(wanted(), lines_); }
+  ptrdiff_t items() const { return ceil_div(blocks_.wanted(), lines_); }
   // Two planes, a line of scratch for each block, and one line of zeros for blocks that are none.
   ptrdiff_t scratch_bytes() const { return 2 * plane_bytes_ + (lines_ + 1) * line_bytes_; }
 
@@ -50,33 +50,7 @@ class LineFftJob {
   }
 
  private:
-  struct Block {
-    ptrdiff_t number;  // none where it is negative
-    const char* x;     // the line of data it lies on
-    char* out;         // its first output
-    ptrdiff_t first;
-    ptrdiff_t count;  // outputs it gives; 0 where the batch is not full
-  };
-
-  ptrdiff_t wanted() const { return run_.chosen ? run_.chosen_count : blocks_; }
-
-  Block block(ptrdiff_t index) const {
-    Block b = {-1, c_.x, c_.out, 0, 0};
-    if (index >= wanted()) return b;
-    b.number = run_.chosen ? run_.chosen[index] : index;
-    const ptrdiff_t of_line = ceil_div(line_.out_extent, valid_);
-    b.first = b.number % of_line * valid_;
-    ptrdiff_t rest = b.number / of_line;
-    for (int a = c_.axis_count - 2; a >= 0; a--) {
-      const CorrelationAxis& axis = c_.axes[a];
-      b.x += rest % axis.out_extent * axis.x_stride;
-      b.out += rest % axis.out_extent * axis.out_stride;
-      rest /= axis.out_extent;
-    }
-    b.out += b.first * line_.out_stride;
-    b.count = min(line_.out_extent - b.first, valid_);
-    return b;
-  }
+  using Block = LineBlocks::Block;
 
   void run_batch(ptrdiff_t batch, char* scratch) const {
     char* re = scratch;
@@ -86,7 +60,7 @@ class LineFftJob {
     Block blocks[MAX_LINES];
     const char* in[MAX_LINES];
     for (int l = 0; l < lines_; l++) {
-      blocks[l] = block(batch * lines_ + l);
+      blocks[l] = blocks_.at(batch * lines_ + l);
       in[l] = blocks[l].count ? data(blocks[l], lines + l * line_bytes_) : zeros;
     }
     if (complex_) {
@@ -125,68 +99,50 @@ class LineFftJob {
     }
   }
 
-  void mark(const Block& b, unsigned char mark) const {
-    if (b.number >= 0) run_.marks[b.number] |= mark;
-  }
-
   void judge(const Block& b, const char* line, double needed) const {
     // A lane that is out of range may hold zeros: they are exact.
     const double peak = set_.least_peak(line, b.count * (complex_ ? 2 : 1));
-    mark(b, Judge::mark(peak, needed));
+    blocks_.mark(b, Judge::mark(peak, needed));
   }
 
   // What the peaks of each lane's blocks must be. NaN and Inf become zero.
   void find_needed(char* re, char* im, const Block* blocks, double* needed) const {
-    double squares[MAX_LINES];
+    double squares[MAX_LINES] = {};
     if (!add_squares(re, im, squares)) {
-      mark_nonfinite(re, blocks);
-      mark_nonfinite(im, complex_ ? blocks : blocks + set_.lanes);
+      zero_nonfinite(re, blocks);
+      zero_nonfinite(im, complex_ ? blocks : blocks + set_.lanes);
+      memset(squares, 0, sizeof squares);
       add_squares(re, im, squares);
     }
     for (int l = 0; l < set_.lanes; l++) {
       needed[l] = judge_.needed(squares[l]);
-      if (needed[l] >= 0) continue;
       // The transforms of zeros are exact.
-      if (largest(re, l) + largest(im, l) == 0) continue;
-      mark(blocks[l], OUT_OF_RANGE);
-      if (!complex_) mark(blocks[set_.lanes + l], OUT_OF_RANGE);
+      if (needed[l] >= 0 || largest(re, l) + largest(im, l) == 0) continue;
+      blocks_.mark(blocks[l], OUT_OF_RANGE);
+      if (!complex_) blocks_.mark(blocks[set_.lanes + l], OUT_OF_RANGE);
     }
   }
 
   // Of every lane; returns whether all are finite.
   bool add_squares(const char* re, const char* im, double* squares) const {
-    alignas(cache_line) char sums[cache_line] = {};  // a vector
-    set_.add_squares(re, fft_.points, sums);
-    set_.add_squares(im, fft_.points, sums);
+    scalars_.add_squares(re, fft_.points, squares);
+    scalars_.add_squares(im, fft_.points, squares);
     bool finite = true;
-    for (int l = 0; l < set_.lanes; l++) {
-      squares[l] = scalar(sums, l);
-      finite = finite && squares[l] < HUGE_VAL;
-    }
+    for (int l = 0; l < set_.lanes; l++) finite = finite && squares[l] < HUGE_VAL;
     return finite;
   }
 
-  double scalar(const char* plane, ptrdiff_t i) const {
-    return set_.scalar_bytes == 4 ? reinterpret_cast<const float*>(plane)[i]
-                                  : reinterpret_cast<const double*>(plane)[i];
-  }
-
-  // Scans a plane that may hold NaN or Inf, and zeroes them.
-  void mark_nonfinite(char* plane, const Block* blocks) const {
+  void zero_nonfinite(char* plane, const Block* blocks) const {
     for (int l = 0; l < set_.lanes; l++)
-      if (!(largest(plane, l) < HUGE_VAL)) mark(blocks[l], MET_NONFINITE);
-    const SpectrumSet& passes = levels().used->spectrum;
-    if (set_.scalar_bytes == 4)
-      passes.zero_nonfinite_f32(reinterpret_cast<float*>(plane), fft_.points * set_.lanes);
-    else
-      passes.zero_nonfinite_f64(reinterpret_cast<double*>(plane), fft_.points * set_.lanes);
+      if (!(largest(plane, l) < HUGE_VAL)) blocks_.mark(blocks[l], MET_NONFINITE);
+    scalars_.zero_nonfinite(plane, fft_.points);
   }
 
   // The largest |x| of a lane; NaN or Inf where any is.
   double largest(const char* plane, int lane) const {
     double found = 0, faults = 0;
     for (ptrdiff_t i = 0; i < fft_.points; i++) {
-      const double x = fabs(scalar(plane, i * set_.lanes + lane));
+      const double x = fabs(scalars_.at(plane, i * set_.lanes + lane));
       faults += x - x;
       if (x > found) found = x;
     }
@@ -203,7 +159,6 @@ class LineFftJob {
 
   const LineFft& fft_;
   const Correlation& c_;
-  const BlockRun& run_;
   const LaneSet& set_;
   const void* spectrum_;
   const Stages& stages_;
@@ -211,7 +166,8 @@ class LineFftJob {
   const LineReader reader_;
   const LineWriter writer_;
   const Judge judge_;
-  const ptrdiff_t blocks_;
+  const Scalars scalars_;
+  const LineBlocks blocks_;
   bool complex_;
   int lines_;
   ptrdiff_t element_, valid_, plane_bytes_, line_bytes_;
@@ -261,11 +217,7 @@ Status line_fft_spectrum(const LineFft& fft, const char* w, ptrdiff_t taps, void
 }
 
 ptrdiff_t line_fft_count(const LineFft& fft, const Correlation& correlation) {
-  const CorrelationAxis* axes = correlation.axes;
-  const int last = correlation.axis_count - 1;
-  ptrdiff_t count = ceil_div(axes[last].out_extent, fft.points - fft.skip);
-  for (int a = 0; a < last; a++) count *= axes[a].out_extent;
-  return count;
+  return LineBlocks(correlation, fft.points - fft.skip, BlockRun()).count();
 }
 
 Status line_fft_correlate(const LineFft& fft, const Correlation& correlation, const void* spectrum,

@@ -32,11 +32,6 @@ void wrap(const char* line, char* out, ptrdiff_t stride, ptrdiff_t count) {
 
 }  // namespace
 
-ptrdiff_t bytes_of(StorageType type) {
-  constexpr ptrdiff_t bytes[STORAGE_TYPES] = {1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
-  return bytes[type];
-}
-
 // --- reading ------------------------------------------------------------------------------------
 
 LineReader::LineReader(const CorrelationAxis& axis, ElementType type, StorageType stored,

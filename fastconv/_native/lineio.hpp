@@ -7,9 +7,6 @@
 
 namespace fastconv {
 
-// Bytes of an element of a storage type.
-ptrdiff_t bytes_of(StorageType type);
-
 // An array's innermost axis, and the type whose scalars it holds (two of them where the computation
 // is complex).
 class LineReader {

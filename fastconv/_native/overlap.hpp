@@ -5,7 +5,10 @@
 #pragma once
 #include <math.h>
 
+#include "direct.hpp"
+#include "dispatch.hpp"
 #include "job.hpp"
+#include "sizes.hpp"
 
 namespace fastconv {
 
@@ -23,6 +26,95 @@ struct BlockRun {
   const ptrdiff_t* chosen;  // numbers of the blocks to be done, or null for all
   ptrdiff_t chosen_count;
   unsigned char* marks;  // of every block, by its number
+};
+
+// The blocks of a line's transforms, numbered along the lines; axes but the last are batches.
+class LineBlocks {
+ public:
+  LineBlocks(const Correlation& c, ptrdiff_t step, const BlockRun& run)
+      : c_(c), line_(c.axes[c.axis_count - 1]), step_(step), run_(run) {
+    of_line_ = ceil_div(line_.out_extent, step);
+    count_ = of_line_;
+    for (int a = 0; a + 1 < c.axis_count; a++) count_ *= c.axes[a].out_extent;
+  }
+
+  ptrdiff_t count() const { return count_; }
+  ptrdiff_t wanted() const { return run_.chosen ? run_.chosen_count : count_; }
+
+  struct Block {
+    ptrdiff_t number;        // none where it is negative
+    const char* x;           // the line of data it lies on
+    char* out;               // its first output
+    ptrdiff_t first, count;  // of its outputs; none where there is no block
+  };
+  Block at(ptrdiff_t index) const {
+    Block b = {-1, c_.x, c_.out, 0, 0};
+    if (index >= wanted()) return b;
+    b.number = run_.chosen ? run_.chosen[index] : index;
+    b.first = b.number % of_line_ * step_;
+    ptrdiff_t rest = b.number / of_line_;
+    for (int a = c_.axis_count - 2; a >= 0; a--) {
+      const CorrelationAxis& axis = c_.axes[a];
+      b.x += rest % axis.out_extent * axis.x_stride;
+      b.out += rest % axis.out_extent * axis.out_stride;
+      rest /= axis.out_extent;
+    }
+    b.out += b.first * line_.out_stride;
+    b.count = min(line_.out_extent - b.first, step_);
+    return b;
+  }
+
+  void mark(const Block& b, unsigned char mark) const {
+    if (b.number >= 0) run_.marks[b.number] |= mark;
+  }
+
+ private:
+  const Correlation& c_;
+  const CorrelationAxis line_;
+  const ptrdiff_t step_;
+  const BlockRun& run_;
+  ptrdiff_t of_line_, count_;
+};
+
+// The scalars of planes, and of lines of whole vectors.
+class Scalars {
+ public:
+  explicit Scalars(const LaneSet& set) : set_(set), single_(set.scalar_bytes == 4) {}
+
+  double at(const char* plane, ptrdiff_t i) const {
+    return single_ ? reinterpret_cast<const float*>(plane)[i]
+                   : reinterpret_cast<const double*>(plane)[i];
+  }
+  // Σ x² of each lane is added to `squares`.
+  void add_squares(const char* plane, ptrdiff_t points, double* squares) const {
+    alignas(cache_line) char sums[cache_line] = {};  // a vector
+    set_.add_squares(plane, points, sums);
+    for (int l = 0; l < set_.lanes; l++) squares[l] += at(sums, l);
+  }
+  double squares(const char* plane, ptrdiff_t points) const {
+    double of_lanes[MAX_LANES] = {}, sum = 0;
+    add_squares(plane, points, of_lanes);
+    for (int l = 0; l < set_.lanes; l++) sum += of_lanes[l];
+    return sum;
+  }
+  // NaN and Inf become zero; returns how many there were.
+  ptrdiff_t zero_nonfinite(char* plane, ptrdiff_t points) const {
+    const SpectrumSet& passes = levels().used->spectrum;
+    const ptrdiff_t count = points * set_.lanes;
+    if (single_) return passes.zero_nonfinite_f32(reinterpret_cast<float*>(plane), count);
+    return passes.zero_nonfinite_f64(reinterpret_cast<double*>(plane), count);
+  }
+  bool all_zero(const char* plane, ptrdiff_t points) const {
+    for (ptrdiff_t i = 0; i < points * set_.lanes; i++)
+      if (at(plane, i) != 0) return false;
+    return true;
+  }
+
+  enum { MAX_LANES = 16 };
+
+ private:
+  const LaneSet& set_;
+  const bool single_;
 };
 
 // Judges blocks of a type.

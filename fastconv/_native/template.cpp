@@ -77,11 +77,6 @@ class Rows {
   }
 
  private:
-  static ptrdiff_t bytes_of(StorageType type) {
-    constexpr ptrdiff_t bytes[STORAGE_TYPES] = {1, 1, 1, 2, 2, 4, 4, 8, 8, 4, 8};
-    return bytes[type];
-  }
-
   const MatchImage& image_;
   const Boundary boundary_;
   const char* const fill_;

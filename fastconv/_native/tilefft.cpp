@@ -63,6 +63,7 @@ class TileFftJob {
         reader_(c.axes[c.axis_count - 1], fft.type, run.x_type, c.boundary, c.fill),
         writer_(c.axes[c.axis_count - 1], fft.type, run.out_type),
         judge_(fft.type == FLOAT32, transform.points(), run.need),
+        scalars_(set_),
         tiles_(tile_fft_count(fft, c)) {
     // Without a z there is one of one element.
     tiled_[0] = {1, 0, 1, 0, 1, 0, 0};
@@ -199,45 +200,23 @@ class TileFftJob {
                     std::atomic<bool>& b_finite) const {
     const double sum = add_squares(scratch, group, depth);
     if (sum < HUGE_VAL) return sum;
-    const ptrdiff_t scalars = depth * layout_.rows * set_.lanes;
-    if (zero_nonfinite(transform_.re(scratch, group), scalars)) a_finite = false;
-    if (zero_nonfinite(transform_.im(scratch, group), scalars)) b_finite = false;
+    const ptrdiff_t points = depth * layout_.rows;
+    if (scalars_.zero_nonfinite(transform_.re(scratch, group), points)) a_finite = false;
+    if (scalars_.zero_nonfinite(transform_.im(scratch, group), points)) b_finite = false;
     return add_squares(scratch, group, depth);
   }
 
   double add_squares(char* scratch, ptrdiff_t group, ptrdiff_t depth) const {
-    alignas(cache_line) char sums[cache_line] = {};  // a vector
     const ptrdiff_t points = depth * layout_.rows;
-    set_.add_squares(transform_.re(scratch, group), points, sums);
-    set_.add_squares(transform_.im(scratch, group), points, sums);
-    double sum = 0;
-    for (int l = 0; l < set_.lanes; l++)
-      sum += element_ == 4 ? reinterpret_cast<float*>(sums)[l] : reinterpret_cast<double*>(sums)[l];
-    return sum;
+    return scalars_.squares(transform_.re(scratch, group), points) +
+           scalars_.squares(transform_.im(scratch, group), points);
   }
 
   bool all_zero(char* scratch, ptrdiff_t depth, ptrdiff_t groups) const {
-    double peak = 0;
-    const ptrdiff_t scalars = depth * layout_.rows * set_.lanes;
-    for (ptrdiff_t g = 0; g < groups && peak == 0; g++)
-      for (char* plane : {transform_.re(scratch, g), transform_.im(scratch, g)})
-        peak += largest(plane, scalars);
-    return peak == 0;
-  }
-  double largest(const char* plane, ptrdiff_t scalars) const {
-    double found = 0;
-    for (ptrdiff_t i = 0; i < scalars; i++) {
-      const double x = fabs(element_ == 4 ? reinterpret_cast<const float*>(plane)[i]
-                                          : reinterpret_cast<const double*>(plane)[i]);
-      if (x > found) found = x;
-    }
-    return found;
-  }
-
-  ptrdiff_t zero_nonfinite(char* plane, ptrdiff_t scalars) const {
-    const SpectrumSet& passes = levels().used->spectrum;
-    if (element_ == 4) return passes.zero_nonfinite_f32(reinterpret_cast<float*>(plane), scalars);
-    return passes.zero_nonfinite_f64(reinterpret_cast<double*>(plane), scalars);
+    for (ptrdiff_t g = 0; g < groups; g++)
+      for (const char* plane : {transform_.re(scratch, g), transform_.im(scratch, g)})
+        if (!scalars_.all_zero(plane, depth * layout_.rows)) return false;
+    return true;
   }
 
   // Rows [first, last) of all slices of one tile, into one plane of each group; zeros where it
@@ -316,6 +295,7 @@ class TileFftJob {
   const LineReader reader_;
   const LineWriter writer_;
   const Judge judge_;
+  const Scalars scalars_;
   const ptrdiff_t tiles_;
   CorrelationAxis tiled_[MAX_TILE_AXES];
   ptrdiff_t step_[MAX_TILE_AXES];
