@@ -35,13 +35,14 @@ class SpectrumCache:
 
     def __init__(self, limit: int = LIMIT_BYTES) -> None:
         self._limit = limit
+        self._begin()
+        if hasattr(os, "register_at_fork"):  # another thread may hold the lock while it forks
+            os.register_at_fork(after_in_child=self._begin)
+
+    def _begin(self) -> None:
         self._lock = threading.Lock()
         self._entries: OrderedDict[Hashable, _Entry] = OrderedDict()
-        if hasattr(os, "register_at_fork"):  # another thread may hold the lock while it forks
-            os.register_at_fork(after_in_child=self._renew_lock)
-
-    def _renew_lock(self) -> None:
-        self._lock = threading.Lock()
+        self._bytes = 0
 
     def get(
         self, key: Hashable, w: np.ndarray, make: Callable[[np.ndarray], np.ndarray]
@@ -73,18 +74,23 @@ class SpectrumCache:
         entry = _Entry(content.copy(), spectrum)
         if entry.nbytes <= self._limit:
             with self._lock:
-                self._entries[key] = entry
-                self._entries.move_to_end(key)
-                while self.nbytes > self._limit:
-                    self._entries.popitem(last=False)
+                self._keep(key, entry)
         return spectrum
+
+    def _keep(self, key: Hashable, entry: _Entry) -> None:
+        before = self._entries.pop(key, None)
+        self._bytes += entry.nbytes - (before.nbytes if before else 0)
+        self._entries[key] = entry
+        while self._bytes > self._limit:
+            self._bytes -= self._entries.popitem(last=False)[1].nbytes
 
     @property
     def nbytes(self) -> int:
         """Bytes that are kept."""
-        return sum(entry.nbytes for entry in self._entries.values())
+        return self._bytes
 
     def clear(self) -> None:
         """Forget every spectrum."""
         with self._lock:
             self._entries.clear()
+            self._bytes = 0

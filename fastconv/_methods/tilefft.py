@@ -343,6 +343,7 @@ class Kernel:
     """A kernel as the transforms take it, and as it was where it held NaN or Inf."""
 
     taps: np.ndarray  # finite, along the transformed axes, of the computation's dtype
+    spectrum: np.ndarray  # in that dtype
     norm: float
     w: np.ndarray
     nonfinite: bool
@@ -368,9 +369,7 @@ class Runner:
         taps = kernel.finite.transpose(self.order)
         taps = taps.reshape([w.shape[a] for a in self.layout.axes])
         taps = np.require(taps, compute_dtype(self.problem), ["C", "ALIGNED"])
-        prepared = Kernel(taps, _norm(taps), w, kernel.nonfinite is not None)
-        self.spectrum(prepared, taps.dtype)
-        return prepared
+        return Kernel(taps, self._spectrum(taps), _norm(taps), w, kernel.nonfinite is not None)
 
     def __call__(self, x: np.ndarray, kernel: Kernel, out: np.ndarray, threads: int) -> None:
         """Fill `out`."""
@@ -425,10 +424,8 @@ class Runner:
             return None
         return build(part)
 
-    def spectrum(self, kernel: Kernel, dtype: np.dtype[Any]) -> np.ndarray:
-        """Return the kernel's spectrum for transforms in this dtype."""
-        points = self.layout.points
-        form = self.layout.form
+    def _spectrum(self, taps: np.ndarray) -> np.ndarray:
+        points, form = self.layout.points, self.layout.form
 
         def transform(taps: np.ndarray) -> np.ndarray:
             if form is Form.LINES:
@@ -437,7 +434,7 @@ class Runner:
                 return _core.four_step_spectrum(taps, points[0])
             return _core.tile_fft_spectrum(taps, points)
 
-        return _spectra.get((form, points), kernel.taps.astype(dtype, copy=False), transform)
+        return _spectra.get((form, points), taps, transform)
 
     def correlate(
         self,
@@ -466,7 +463,8 @@ class Runner:
         """
         problem, layout = self.problem, self.layout
         threads = _used_threads(layout, threads)
-        spectrum = self.spectrum(kernel, dtype)
+        own = dtype == kernel.taps.dtype
+        spectrum = kernel.spectrum if own else self._spectrum(kernel.taps.astype(dtype))
         x, out = x.transpose(self.order), out.transpose(self.order)
         offset = [problem.offset[a] for a in self.order]
         taps = kernel.taps.shape
