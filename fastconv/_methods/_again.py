@@ -8,7 +8,9 @@ enough by the sum itself, so that results are those of the direct method within 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +18,7 @@ import numpy as np
 from fastconv import _cost
 from fastconv._methods import _nonfinite, direct, fft
 from fastconv._native import _core
-from fastconv._problem import Problem
+from fastconv._problem import Boundary, Problem
 
 Region = tuple[slice, ...]
 
@@ -136,50 +138,81 @@ class _Sums:
     largest: float
     threads: int
 
-    def take_small(self, region: Region) -> None:
-        """Take the sums whose windows hold nothing but what is small beside all the data."""
-        problem = self.blocks.problem
-        here = _largest(self.x[problem.part(region)[0]])
-        if problem.padded and problem.fill:
-            here = max(here, abs(problem.fill))
-        if here == 0:
-            self.out[region] = 0
-        elif here < _SMALL_WINDOW * self.largest:
-            self.take(region)
-        else:
-            for half in self._halves(region):
-                self.take_small(half)
-
-    def _halves(self, region: Region) -> tuple[Region, ...]:
-        """Split a region along its longest axis; nothing if it is as small as can be."""
-        problem = self.blocks.problem
-        axes = [a for a in problem.axes if problem.w[a] > 1]
-        longest = max(axes, key=lambda a: region[a].stop - region[a].start)
-        s = region[longest]
-        if s.stop - s.start <= _PART.get(len(axes), 8):
-            return ()
-        middle = (s.start + s.stop) // 2
-        return tuple(
-            (*region[:longest], part, *region[longest + 1 :])
-            for part in (slice(s.start, middle), slice(middle, s.stop))
-        )
-
     def take(self, region: Region) -> None:
         """Sum up a region, by transforms of its own data alone where that is faster."""
         problem = self.blocks.problem
-        window, part = problem.part(region)
-        data = self.x[window]
-        finite = np.isfinite(data)
-        if not finite.all() or data.dtype != problem.dtype:
-            data = np.where(finite, data, data.dtype.type(0)).astype(problem.dtype)
+        data, part = self._read(region)
         target = self.out[region]
         own = target.dtype == problem.dtype and target.flags.aligned
         result = target if own else np.empty(part.out, problem.dtype)
-        less = part.x != problem.x or part.out != problem.out
+        less = math.prod(part.out) < math.prod(problem.out)
         runner = (self.blocks.of_part(part) if less else None) or direct.build(part)
         runner(data, runner.prepare(self.w), result, self.threads)
         if not own:
             target[...] = result
+
+    def take_small(self, region: Region) -> None:
+        """Sum up the parts of a region whose windows hold only what is small beside all data."""
+        problem = self.blocks.problem
+        axes = [a for a in problem.axes if problem.w[a] > 1]
+        data, part = self._read(region)
+        step = _PART.get(len(axes), 8)
+        peaks = np.abs(data)
+        for a in axes:
+            # The windows of each part, one axis after the other.
+            along = [
+                peaks[(slice(None),) * a + (slice(s, s + step + problem.w[a] - 1),)].max(axis=a)
+                for s in range(0, part.out[a], step)
+            ]
+            peaks = np.stack(along, axis=a)
+        for found, do in (
+            (peaks == 0, self._clear),
+            ((peaks > 0) & (peaks < _SMALL_WINDOW * self.largest), self.take),
+        ):
+            for box in _boxes(found):
+                sides = []
+                for a, (parts, outputs) in enumerate(zip(box, region, strict=True)):
+                    size = step if a in axes else 1
+                    first, last = outputs.start + parts.start * size, parts.stop * size
+                    sides.append(slice(first, min(outputs.start + last, outputs.stop)))
+                do(tuple(sides))
+
+    def _clear(self, region: Region) -> None:
+        self.out[region] = 0
+
+    def _read(self, region: Region) -> tuple[np.ndarray, Problem]:
+        """Return the data that a region's windows read, edges and all, and the problem of it."""
+        problem = self.blocks.problem
+        window, part = problem.part(region)
+        extents = tuple(n + problem.w[a] - 1 for a, n in enumerate(part.out))
+        read = np.empty(extents, self.x.dtype)
+        constant = problem.boundary is Boundary.CONSTANT
+        fill = np.array([problem.fill]).astype(self.x.dtype) if constant else None
+        boundary = part.boundary
+        _core.gather(self.x[window], read, part.offset, boundary, fill, self.threads)
+        finite = np.isfinite(read)
+        if not finite.all():
+            read[~finite] = 0
+        inside = replace(
+            part, x=extents, offset=(0,) * len(extents), boundary=Boundary.ZERO, fill=0
+        )
+        return read.astype(problem.dtype, copy=False), inside
+
+
+def _boxes(wanted: np.ndarray) -> Iterator[tuple[slice, ...]]:
+    """Cover what is wanted by boxes that do not overlap."""
+    left = wanted.copy()
+    while left.any():
+        start = np.unravel_index(int(np.argmax(left)), left.shape)
+        box = [slice(int(i), int(i) + 1) for i in start]
+        for a in reversed(range(left.ndim)):
+            while box[a].stop < left.shape[a]:
+                ahead = slice(box[a].stop, box[a].stop + 1)
+                if not left[(*box[:a], ahead, *box[a + 1 :])].all():
+                    break
+                box[a] = slice(box[a].start, ahead.stop)
+        left[tuple(box)] = False
+        yield tuple(box)
 
 
 # --- NaN and Inf ----------------------------------------------------------------------------------

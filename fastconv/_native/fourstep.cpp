@@ -8,6 +8,7 @@
 
 #include "dispatch.hpp"
 #include "lineio.hpp"
+#include "occupancy.hpp"
 #include "region.hpp"
 #include "tiletransform.hpp"
 
@@ -157,11 +158,31 @@ class FourStepJob {
         transform_.inverse_group(scratch, buffer(scratch, thread), g, 1);
     });
     parallel(layout_.rows, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
-      for (ptrdiff_t row = first; row < last; row++) of_rows[row] = store(b, row, scratch, thread);
+      for (ptrdiff_t row = first; row < last; row++)
+        of_rows[row] = store(b, row, scratch, thread, nullptr, needed);
     });
     if (!judge_.judges()) return;
+    unsigned char found = 0;
+    for (ptrdiff_t row = 0; row < layout_.rows; row++) found |= Judge::mark(of_rows[row], needed);
+    blocks_.mark(b, found & UNSURE ? look_again(b, scratch, needed) : found);
+  }
+
+  // Stores a block whose results fall short once more: where windows hold nothing, they are zero.
+  unsigned char look_again(const Block& b, char* scratch, double needed) const {
+    const ptrdiff_t reach = b.count + line_.taps - 1, cell = Occupancy::CELL;
+    Occupancy occupied(1, ceil_div(reach, cell), 1);
+    if (!occupied.ready()) return UNSURE;
+    for (ptrdiff_t first = 0; first < reach; first += folding_.columns) {
+      const char* part = data(b, first, line(scratch, 0, 0));
+      const ptrdiff_t count = min(reach - first, folding_.columns);
+      for (ptrdiff_t j = 0; j < count; j += cell)
+        occupied.set(0, (first + j) / cell, 0, scalars_.any(part, j, min(j + cell, count)));
+    }
+    occupied.link();
+    unsigned char found = 0;
     for (ptrdiff_t row = 0; row < layout_.rows; row++)
-      blocks_.mark(b, Judge::mark(of_rows[row], needed));
+      if (store(b, row, scratch, 0, &occupied, needed) != 0) found = UNSURE;
+    return found;
   }
 
   // Part of the block's data, and zeros beyond it.
@@ -211,8 +232,10 @@ class FourStepJob {
   }
 
  private:
-  // Writes a row of results; returns the least of its peaks.
-  double store(const Block& b, ptrdiff_t row, char* scratch, int thread) const {
+  // Writes a row of results; returns the least of its peaks. Where the occupied windows are known,
+  // results of the others become zero, and it returns marks.
+  double store(const Block& b, ptrdiff_t row, char* scratch, int thread, const Occupancy* occupied,
+               double needed) const {
     const ptrdiff_t first[] = {row * folding_.columns, row * folding_.columns + folding_.points};
     char *to[2], *lines[2];
     ptrdiff_t count[2];
@@ -227,9 +250,15 @@ class FourStepJob {
     set_.store_turned(transform_.re(scratch, 0) + at, transform_.im(scratch, 0) + at,
                       2 * layout_.plane, turn.re, turn.im, lines[0], lines[1], layout_.groups);
     double least = HUGE_VAL;
+    unsigned char found = 0;
     for (int half = 0; half < 2; half++) {
       if (!count[half]) continue;
-      if (judge_.judges()) {
+      if (occupied) {
+        found |= judge_runs(set_, lines[half], count[half], needed, [&](ptrdiff_t i, ptrdiff_t j) {
+          return occupied->empty(0, 1, (first[half] + i) / Occupancy::CELL,
+                                 ceil_div(first[half] + j + line_.taps - 1, Occupancy::CELL), 0, 1);
+        });
+      } else if (judge_.judges()) {
         const double peak = set_.least_peak(lines[half], count[half]);
         least = peak < least || peak != peak ? peak : least;
       }
@@ -239,7 +268,7 @@ class FourStepJob {
       else
         writer_.write(lines[half], to[half], count[half]);
     }
-    return least;
+    return occupied ? found : least;
   }
 
   bool all_zero(char* scratch) const {

@@ -5,6 +5,7 @@
 
 #include "dispatch.hpp"
 #include "lineio.hpp"
+#include "occupancy.hpp"
 #include "region.hpp"
 #include "stages.hpp"
 
@@ -99,10 +100,35 @@ class LineFftJob {
     }
   }
 
-  void judge(const Block& b, const char* line, double needed) const {
-    // A lane that is out of range may hold zeros: they are exact.
-    const double peak = set_.least_peak(line, b.count * (complex_ ? 2 : 1));
-    blocks_.mark(b, Judge::mark(peak, needed));
+  // A lane that is out of range may hold zeros: they are exact.
+  void judge(const Block& b, char* line, double needed) const {
+    const ptrdiff_t parts = complex_ ? 2 : 1;
+    unsigned char mark = Judge::mark(set_.least_peak(line, b.count * parts), needed);
+    if (mark & UNSURE) mark = look_again(b, line, needed, parts);
+    blocks_.mark(b, mark);
+  }
+
+  // Results that fall short are zero where their windows hold nothing.
+  unsigned char look_again(const Block& b, char* line, double needed, ptrdiff_t parts) const {
+    const ptrdiff_t reach = b.count + line_.taps - 1;
+    const ptrdiff_t cells = ceil_div(reach * parts, Occupancy::CELL);
+    Occupancy occupied(1, cells, 1);
+    char* data = take_scratch(reach * element_);
+    unsigned char found = UNSURE;
+    if (data && occupied.ready()) {
+      reader_.read(b.x, reader_.span(b.first + line_.offset, reach), data);
+      for (ptrdiff_t j = 0; j < cells; j++)
+        occupied.set(
+            0, j, 0,
+            scalars_.any(data, j * Occupancy::CELL, min((j + 1) * Occupancy::CELL, reach * parts)));
+      occupied.link();
+      found = judge_runs(set_, line, b.count * parts, needed, [&](ptrdiff_t first, ptrdiff_t last) {
+        return occupied.empty(0, 1, first / Occupancy::CELL,
+                              ceil_div(last + (line_.taps - 1) * parts, Occupancy::CELL), 0, 1);
+      });
+    }
+    give_scratch_back(data);
+    return found;
   }
 
   // What the peaks of each lane's blocks must be. NaN and Inf become zero.

@@ -110,6 +110,16 @@ class Scalars {
     return true;
   }
 
+  // Whether any of the scalars [first, last) is a number other than zero.
+  bool any(const char* line, ptrdiff_t first, ptrdiff_t last) const {
+    bool found = false;
+    for (ptrdiff_t i = first; i < last; i++) {
+      const double x = at(line, i);
+      found |= x != 0 && x - x == 0;
+    }
+    return found;
+  }
+
   enum { MAX_LANES = 16 };
 
  private:

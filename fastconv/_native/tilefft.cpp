@@ -11,6 +11,7 @@
 
 #include "dispatch.hpp"
 #include "lineio.hpp"
+#include "occupancy.hpp"
 #include "region.hpp"
 #include "tiletransform.hpp"
 
@@ -97,6 +98,11 @@ class TileFftJob {
     ptrdiff_t start[MAX_TILE_AXES];  // of its data, in the extended input
     ptrdiff_t count[MAX_TILE_AXES];  // of outputs; 0 where there is no tile
     ptrdiff_t reach[MAX_TILE_AXES];  // of data that they read
+  };
+
+  // Rows of the outputs of a pair, so many of each slice.
+  struct Rows {
+    ptrdiff_t first, last, of_slice;
   };
 
   Tile tile(ptrdiff_t index) const {
@@ -188,11 +194,48 @@ class TileFftJob {
     std::atomic<unsigned char> a_found(0), b_found(0);
     parallel(out_depth * out_rows, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
       char* line = own(scratch, thread) + places_.line;
-      a_found |= store(a, line, transform_.re(scratch, 0), first, last, out_rows, needed);
-      b_found |= store(b, line, transform_.im(scratch, 0), first, last, out_rows, needed);
+      const Rows rows = {first, last, out_rows};
+      a_found |= store(a, line, transform_.re(scratch, 0), rows, needed, nullptr);
+      b_found |= store(b, line, transform_.im(scratch, 0), rows, needed, nullptr);
     });
-    mark(a, a_found);
-    mark(b, b_found);
+    const Rows all = {0, out_depth * out_rows, out_rows};
+    mark(a, a_found & UNSURE ? look_again(a, scratch, transform_.re(scratch, 0), all, needed)
+                             : a_found.load());
+    mark(b, b_found & UNSURE ? look_again(b, scratch, transform_.im(scratch, 0), all, needed)
+                             : b_found.load());
+  }
+
+  // Stores a tile whose results fall short once more: where windows hold nothing, they are zero.
+  unsigned char look_again(const Tile& t, char* scratch, const char* plane, const Rows& rows,
+                           double needed) const {
+    char* thread = own(scratch, 0);
+    char* line = thread + places_.line;
+    Occupancy occupied(t.reach[0], t.reach[1], ceil_div(t.reach[2], Occupancy::CELL));
+    if (!occupied.ready()) return UNSURE;
+    const LineReader::Span span = reader_.span(
+        t.start[2], t.reach[2], reinterpret_cast<ptrdiff_t*>(thread + places_.sources));
+    for (ptrdiff_t z = 0; z < t.reach[0]; z++)
+      for (ptrdiff_t r = 0; r < t.reach[1]; r++) {
+        const char* data = thread + places_.fill;
+        if (const char* row = row_of(t, z, r)) {
+          data = reader_.in_place(row, t.start[2], t.reach[2]);
+          if (!data) {
+            reader_.read(row, span, line);
+            data = line;
+          }
+        }
+        occupied.set_row(z, r, scalars_, data, t.reach[2]);
+      }
+    occupied.link();
+    return store(t, line, plane, rows, needed, &occupied);
+  }
+
+  // Where a row of a tile's data lies; null where it is the fill.
+  const char* row_of(const Tile& t, ptrdiff_t z, ptrdiff_t r) const {
+    const CorrelationAxis &z_axis = tiled_[0], &row_axis = tiled_[1];
+    z = map_index(t.start[0] + z, z_axis.x_extent, c_.boundary);
+    r = map_index(t.start[1] + r, row_axis.x_extent, c_.boundary);
+    return z < 0 || r < 0 ? nullptr : t.x + z * z_axis.x_stride + r * row_axis.x_stride;
   }
 
   // Σ x² of a group. NaN and Inf become zero.
@@ -223,7 +266,6 @@ class TileFftJob {
   // reaches less far.
   void load(const Tile& t, char* own, char* plane, ptrdiff_t first, ptrdiff_t last,
             ptrdiff_t groups) const {
-    const CorrelationAxis &z_axis = tiled_[0], &row_axis = tiled_[1];
     const ptrdiff_t group = 2 * layout_.plane, wanted = groups * set_.lanes;
     char* assembled = own + places_.line;
     const LineReader::Span span =
@@ -233,19 +275,17 @@ class TileFftJob {
       // What is left of a slice.
       const ptrdiff_t z = at / layout_.rows, stop = min(last, (z + 1) * layout_.rows);
       const bool empty = z >= t.reach[0];
-      const ptrdiff_t from_z = empty ? -1 : map_index(t.start[0] + z, z_axis.x_extent, c_.boundary);
       char* to = plane + at * layout_.vector;
       ptrdiff_t r = at - z * layout_.rows;
       for (; !empty && r < t.reach[1] && at < stop; r++, at++, to += layout_.vector) {
-        const ptrdiff_t from = map_index(t.start[1] + r, row_axis.x_extent, c_.boundary);
-        if (from < 0 || from_z < 0) {
+        const char* row = row_of(t, z, r);
+        if (!row) {
           set_.copy_vectors(own + places_.fill, layout_.vector, to, group, groups);
           continue;
         }
-        const char* row = t.x + from_z * z_axis.x_stride + from * row_axis.x_stride;
         const char* data = reader_.in_place(row, t.start[2], wanted);
         if (data) {
-          prefetch<0>(data + prefetched_rows * row_axis.x_stride, groups * layout_.vector);
+          prefetch<0>(data + prefetched_rows * tiled_[1].x_stride, groups * layout_.vector);
         } else {
           reader_.read(row, span, assembled);
           data = assembled;
@@ -258,15 +298,15 @@ class TileFftJob {
     }
   }
 
-  // Rows [first, last) of the outputs of a pair, `rows` of each slice; returns what marks they
-  // earn.
-  unsigned char store(const Tile& t, char* assembled, const char* plane, ptrdiff_t first,
-                      ptrdiff_t last, ptrdiff_t rows, double needed) const {
+  // Stores rows of a tile, and returns what marks they earn. Where the occupied windows are known,
+  // results of the others become zero.
+  unsigned char store(const Tile& t, char* assembled, const char* plane, const Rows& rows,
+                      double needed, const Occupancy* occupied) const {
     const ptrdiff_t group = 2 * layout_.plane;
     const ptrdiff_t whole = t.count[2] / set_.lanes, groups = ceil_div(t.count[2], set_.lanes);
     unsigned char found = 0;
-    for (ptrdiff_t at = first; at < last; at++) {
-      const ptrdiff_t z = at / rows, r = at % rows;
+    for (ptrdiff_t at = rows.first; at < rows.last; at++) {
+      const ptrdiff_t z = at / rows.of_slice, r = at % rows.of_slice;
       if (z >= t.count[0] || r >= t.count[1]) continue;
       const char* from = plane + (z * layout_.rows + r) * layout_.vector;
       char* to = t.out + z * tiled_[0].out_stride + r * tiled_[1].out_stride;
@@ -277,7 +317,13 @@ class TileFftJob {
                size_t((t.count[2] - whole * set_.lanes) * element_));
         prefetch<1>(to + prefetched_rows * tiled_[1].out_stride, whole * layout_.vector);
       }
-      if (judge_.judges()) found |= Judge::mark(set_.least_peak(line, t.count[2]), needed);
+      if (occupied)
+        found |= judge_runs(set_, line, t.count[2], needed, [&](ptrdiff_t first, ptrdiff_t last) {
+          return occupied->empty(z, z + tiled_[0].taps, r, r + tiled_[1].taps, first,
+                                 last + tiled_[2].taps - 1);
+        });
+      else if (judge_.judges())
+        found |= Judge::mark(set_.least_peak(line, t.count[2]), needed);
       if (line != to) writer_.write(line, to, t.count[2]);
     }
     return found;
