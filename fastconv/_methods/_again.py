@@ -2,8 +2,10 @@
 Blocks that transforms could not do well, done again.
 
 Transforms spread what a block holds over all its outputs: a NaN, and the rounding errors of its
-largest numbers. A block that was marked for it is done with more digits, or where that is not
-enough by the sum itself, so that results are those of the direct method within what is promised.
+largest numbers. A block that was marked for it is done with more digits; where that is not enough,
+those parts of it whose windows hold only what is small beside all the data are summed up by
+themselves. What cancels in a window of large numbers stays as float64 gives it: the sum itself errs
+as much.
 """
 
 from __future__ import annotations
@@ -121,6 +123,8 @@ def _marked(marks: np.ndarray, mark: int) -> np.ndarray:
 
 def _largest(x: np.ndarray) -> float:
     """Return the largest |x| that is finite."""
+    if x.dtype.kind in "biu":  # the least integer has no |x| of its type
+        return float(max(int(x.max()), -int(x.min())))
     return float(np.max(np.abs(x), where=np.isfinite(x), initial=0))
 
 
@@ -181,22 +185,25 @@ class _Sums:
         self.out[region] = 0
 
     def _read(self, region: Region) -> tuple[np.ndarray, Problem]:
-        """Return the data that a region's windows read, edges and all, and the problem of it."""
-        problem = self.blocks.problem
-        window, part = problem.part(region)
-        extents = tuple(n + problem.w[a] - 1 for a, n in enumerate(part.out))
-        read = np.empty(extents, self.x.dtype)
-        constant = problem.boundary is Boundary.CONSTANT
-        fill = np.array([problem.fill]).astype(self.x.dtype) if constant else None
-        boundary = part.boundary
-        _core.gather(self.x[window], read, part.offset, boundary, fill, self.threads)
-        finite = np.isfinite(read)
+        data, part = _read(self.blocks.problem, region, self.x, self.threads)
+        finite = np.isfinite(data)
         if not finite.all():
-            read[~finite] = 0
-        inside = replace(
-            part, x=extents, offset=(0,) * len(extents), boundary=Boundary.ZERO, fill=0
-        )
-        return read.astype(problem.dtype, copy=False), inside
+            data[~finite] = 0
+        return data, part
+
+
+def _read(
+    problem: Problem, region: Region, x: np.ndarray, threads: int
+) -> tuple[np.ndarray, Problem]:
+    """Return the data that a region's windows read, edges and all, and the problem of it."""
+    window, part = problem.part(region)
+    extents = tuple(n + w - 1 for n, w in zip(part.out, part.w, strict=True))
+    read = np.empty(extents, x.dtype)
+    constant = problem.boundary is Boundary.CONSTANT
+    fill = np.array([problem.fill]).astype(x.dtype) if constant else None
+    _core.gather(x[window], read, part.offset, part.boundary, fill, threads)
+    inside = replace(part, x=extents, offset=(0,) * len(extents), boundary=Boundary.ZERO, fill=0)
+    return read.astype(problem.dtype, copy=False), inside
 
 
 def _boxes(wanted: np.ndarray) -> Iterator[tuple[slice, ...]]:
@@ -235,16 +242,18 @@ def _mend(
         else:  # what rounding leaves is of no matter here
             runner.correlate(x, runner.prepare(w), out, problem.dtype, None, threads)
 
-    if kernel.nonfinite or numbers.size > _FEW_BLOCKS:
+    # Beyond a fixed value at the edges a slab of the outputs reads a slab of the data; else all.
+    fixed = problem.boundary in (Boundary.ZERO, Boundary.CONSTANT)
+    if kernel.nonfinite or (fixed and numbers.size > _FEW_BLOCKS):
         _nonfinite.mend(solve, problem, x, kernel.w, out)
         return
     for number in numbers.tolist():
         region = blocks.region(number)
-        window, part = problem.part(region)
+        data, part = _read(problem, region, x, threads)
         summed = part.macs / _cost.direct_rate(problem.dtype)
-        own = x.dtype == problem.dtype == out.dtype and out.flags.aligned
+        own = out.dtype == problem.dtype and out.flags.aligned
         if own and summed < _MENDING_PASSES * blocks.block_seconds:
             runner = direct.build(part)
-            runner(x[window], runner.prepare(kernel.w), out[region], threads)
+            runner(data, runner.prepare(kernel.w), out[region], threads)
         else:
-            _nonfinite.mend(solve, part, x[window], kernel.w, out[region])
+            _nonfinite.mend(solve, part, data, kernel.w, out[region])

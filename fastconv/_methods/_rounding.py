@@ -19,11 +19,10 @@ def unit_roundoff(dtype: np.dtype) -> float:
 
 def relative_bound(points: int, dtype: np.dtype) -> float:
     """
-    Return b = 3·log2(N)·u: outputs err by less than b·‖x‖·‖w‖.
+    Return b = 3·log2(N)·u: outputs are expected to err by less than b·‖x‖·‖w‖.
 
-    Twiddles and butterflies err by chance, not by conspiracy, which is what the proven bound
-    allows for; no data that anybody made up comes near this one, and on noise errors are about √N
-    times smaller.
+    The proven bound, six times as large, lets all roundings conspire. They do not: no data that the
+    tests made up comes near this one, and on noise errors are about √N times smaller.
     """
     return 3 * math.log2(max(points, 2)) * unit_roundoff(dtype)
 
@@ -34,8 +33,10 @@ def proven_bound(points: int) -> float:
 
     b = (1 + u)^(3n) · (1 + √5·u)^(3n + 1) · (1 + β)^(3n) - 1 for n = log2(N) levels of butterflies
     and twiddles that err by β at most [1]_, theorem 5.1; √5·u bounds a complex product [2]_. Ours
-    err by less than 3u, and three levels more stand for the products around the transforms (scales
-    and turns).
+    err by less than 3u. A stage of radix 4 or 8 does what two or three levels of radix 2 do, with
+    as many additions and fewer products, and so errs by no more. Three levels more stand for the
+    products around the transforms: the scale, the turn and the twiddles between the four steps,
+    each of one product forth and one back.
 
     References
     ----------

@@ -186,7 +186,7 @@ def _lines(problem: Problem, axis: int) -> Iterator[Layout]:
         # The lines pass through scratch of the planes' size where they cannot be read in place.
         workspace = 2 * planes + points * dtype.itemsize
         shared = 2 * points * scalar
-        threads = _room(problem, workspace, shared) // 2
+        threads = _room(problem, workspace, shared)
         if threads <= 0:
             continue
         flops = 2 * 5 * points * math.log2(points) * lanes
@@ -377,11 +377,11 @@ class Runner:
         if kernel.norm == 0:
             out[...] = 0
             marks = np.zeros(self.block_count, np.uint8)
-            if not _nonfinite.all_finite(x):
+            if not _all_finite(x):
                 marks[:] = _core.BLOCK_NONFINITE
         elif self.problem.dtype.kind in "fc" and not self.suits(kernel, dtype):
             marks = np.full(self.block_count, _core.BLOCK_OUT_OF_RANGE, np.uint8)
-            if not _nonfinite.all_finite(x):
+            if not _all_finite(x):
                 marks[:] |= _core.BLOCK_NONFINITE
         else:
             marks = self.correlate(x, kernel, out, dtype, None, threads)
@@ -495,6 +495,10 @@ class Runner:
         points = math.prod(self.layout.points)
         least = float(info.tiny) / float(info.eps) ** 2 * points
         return least <= kernel.norm <= float(info.max) * float(info.eps) / points
+
+
+def _all_finite(x: np.ndarray) -> bool:
+    return x.dtype.kind not in "fc" or _nonfinite.all_finite(x)
 
 
 def _norm(taps: np.ndarray) -> float:

@@ -17,6 +17,9 @@ struct Levels {
 // level is capped by the environment variable FASTCONV_MAX_ISA where it names one.
 const Levels& levels();
 
+inline bool is_complex(ElementType type) { return type == COMPLEX64 || type == COMPLEX128; }
+inline bool is_single(ElementType type) { return type == FLOAT32 || type == COMPLEX64; }
+
 // The tile kernels of a type at the level in use; null where it has none.
 const TileSet* tile_set_of(ElementType type);
 

@@ -15,12 +15,6 @@
 namespace fastconv {
 namespace {
 
-int log2_of(ptrdiff_t n) {
-  int log2 = 0;
-  while ((ptrdiff_t(1) << log2) < n) log2++;
-  return log2;
-}
-
 // Complex points, in rows of `columns`.
 struct Folding {
   explicit Folding(const FourStep& fft) {
@@ -69,6 +63,16 @@ const char* twiddles_for(const FourStep& fft) {
   if (kept.compare_exchange_strong(first, fresh, std::memory_order_acq_rel)) return fresh;
   free(fresh);  // another thread was faster
   return first;
+}
+
+// A row of the two halves of a block, or of the kernel, turned by ω^n less what the twiddles turn.
+void put_row(const TileTransform& transform, ptrdiff_t row, const char* low, const char* high,
+             char* scratch) {
+  const TileLayout& layout = transform.layout();
+  const Root turn = root_of_unity(row, 4 * layout.rows);
+  const ptrdiff_t at = row * layout.vector;
+  transform.set().load_turned(low, high, turn.re, -turn.im, transform.re(scratch, 0) + at,
+                              transform.im(scratch, 0) + at, 2 * layout.plane, layout.groups);
 }
 
 class FourStepJob {
@@ -220,18 +224,6 @@ class FourStepJob {
     return sum;
   }
 
-  // Also of the kernel: a row of the two halves, turned by ω^n less what the twiddles turn.
- public:
-  static void put_row(const TileTransform& transform, ptrdiff_t row, const char* low,
-                      const char* high, char* scratch) {
-    const TileLayout& layout = transform.layout();
-    const Root turn = root_of_unity(row, 4 * layout.rows);
-    const ptrdiff_t at = row * layout.vector;
-    transform.set().load_turned(low, high, turn.re, -turn.im, transform.re(scratch, 0) + at,
-                                transform.im(scratch, 0) + at, 2 * layout.plane, layout.groups);
-  }
-
- private:
   // Writes a row of results; returns the least of its peaks. Where the occupied windows are known,
   // results of the others become zero, and it returns marks.
   double store(const Block& b, ptrdiff_t row, char* scratch, int thread, const Occupancy* occupied,
@@ -328,7 +320,7 @@ Status four_step_spectrum(const FourStep& fft, const char* w, ptrdiff_t taps, vo
   }
   for (ptrdiff_t row = 0; row < layout.rows; row++) {
     const char* low = line + row * layout.columns * set.scalar_bytes;
-    FourStepJob::put_row(transform, row, low, low + fold.points * set.scalar_bytes, scratch);
+    put_row(transform, row, low, low + fold.points * set.scalar_bytes, scratch);
   }
   transform.take_spectrum(scratch, 1.0 / double(fold.points), spectrum);
   give_scratch_back(scratch);

@@ -14,9 +14,6 @@ namespace {
 
 enum { MAX_LINES = 32 };
 
-bool is_complex(ElementType type) { return type == COMPLEX64 || type == COMPLEX128; }
-bool is_single(ElementType type) { return type == FLOAT32 || type == COMPLEX64; }
-
 class LineFftJob {
  public:
   LineFftJob(const LineFft& fft, const Correlation& c, const void* spectrum, const Stages& stages,

@@ -9,8 +9,6 @@
 namespace fastconv {
 namespace {
 
-bool is_complex(ElementType type) { return type == COMPLEX64 || type == COMPLEX128; }
-bool is_single(ElementType type) { return type == FLOAT32 || type == COMPLEX64; }
 StorageType scalar_of(ElementType type) {
   return is_single(type) ? STORED_FLOAT32 : STORED_FLOAT64;
 }

@@ -1,7 +1,8 @@
 // What the drivers of overlap-save share: which blocks they do, and how they judge their errors.
 //
-// The transforms of a block of N points err by at most 3·log2(N)·u·‖x_block‖·‖w‖ at every output,
-// however small the data in its own window is. So each block is judged by what came out of it.
+// The transforms of a block of N points may be expected to err by up to 3·log2(N)·u·‖x_block‖·‖w‖
+// at every output, however small the data in its own window is. So each block is judged by what
+// came out of it.
 #pragma once
 #include <math.h>
 

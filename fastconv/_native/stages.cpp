@@ -7,18 +7,13 @@
 #include <new>
 
 #include "dispatch.hpp"
+#include "sizes.hpp"
 
 namespace fastconv {
 namespace {
 
 constexpr size_t alignment = 64;
 enum { MAX_LOG2 = 40 };
-
-int log2_of(ptrdiff_t points) {
-  int log2 = 0;
-  while ((ptrdiff_t(1) << log2) < points) log2++;
-  return log2;
-}
 
 template <class Scalar>
 char* fill_twiddles(const LaneStage& s, char* at) {
