@@ -43,6 +43,10 @@ _TOLERANCE = 1e-3
 # to 200 × 256, measured on 2026-11-24 on an AMD EPYC (Zen 3, AVX2, 2 cores). Direct sums err by 4
 # of the window's own norm at most.
 _ERROR = 4.0
+# Pixels keep their mean where those without it are no more than so many times smaller. They are
+# correlated as they are, instead of a scaled copy, where their squares keep their digits.
+_LITTLE_WON = 4
+_LEAST_AS_THEY_ARE, _MOST_AS_THEY_ARE = 2.0**-20, 2.0**20
 # Sums of squares that rounding errors reach a thousandth of: not to be relied on.
 _UNSURE = 1e3
 # Into how many slabs outputs are cut, so that centred pixels and the workspace of their correlation
@@ -227,7 +231,12 @@ class _Match:
             return
         centre = self._centre(x, problem, total / count, least, most, again)
         reach = max(most - centre, centre - least)
-        scale = _power_of_two(max(abs(least), abs(most), reach))
+        largest = max(abs(least), abs(most))
+        scale = _power_of_two(max(largest, reach))
+        if self._is_centred(x, count, reach, largest, again):
+            centre, reach = 0.0, largest
+            if _LEAST_AS_THEY_ARE <= largest <= _MOST_AS_THEY_ARE:
+                scale = 1.0
         if self.template.norm:
             squares = self._correlate(x, choice, kernel, centre, scale, out)
         else:
@@ -263,6 +272,7 @@ class _Match:
     ) -> float:
         """Fill `out` with numerators; return the sum of squares of the centred pixels, or more."""
         problem, squares = choice.problem, 0.0
+        as_it_is = centre == 0 and scale == 1
         step = _slab(choice, self.limit)
         for first in range(0, problem.out[0], step):
             rest = (slice(0, n) for n in out.shape[1:])
@@ -272,6 +282,10 @@ class _Match:
                 choice = _planner.choose(part, choice.method, self.threads)
                 kernel = choice.prepare(kernel.w)
             pixels = x[window]
+            if as_it_is:
+                choice.run(pixels, kernel, out[region], self.threads)
+                squares = math.inf
+                continue
             centred = np.empty(pixels.shape, problem.dtype)
             squares += _core.centre_image(pixels, centred, centre, scale, self.threads)
             choice.run(centred, kernel, out[region], self.threads)
@@ -291,6 +305,17 @@ class _Match:
             mean = least / 2 + most / 2
         # Whole numbers stay whole, and pixels near the centre lose no digits.
         return float(problem.dtype.type(mean)) if x.dtype.kind == "f" else float(round(mean))
+
+    def _is_centred(
+        self, x: np.ndarray, count: int, reach: float, largest: float, again: int
+    ) -> bool:
+        """Whether pixels do with their mean: a copy without it would win but little precision."""
+        return (
+            count == x.size
+            and again == 0
+            and (self.fill is None or self.fill[0] == 0)
+            and reach * _LITTLE_WON >= largest
+        )
 
     def _level(self, least: float, most: float) -> float:
         """
