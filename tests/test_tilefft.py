@@ -151,7 +151,8 @@ def correlate_long(x, w, points, out, offset, step, boundary=0, fill=0, apart=Tr
 @pytest.mark.parametrize("points", [1 << p for p in range(10, 16)])
 def test_four_steps_of_every_length(points, dtype, rng):
     """Kernels of one tap to the whole block, outputs around multiples of what a block gives."""
-    for taps in (1, 2, 33, points // 2 + 1, points - 1, points):
+    all_taps = (1, 2, 33, points // 2 + 1, points - 1, points)
+    for taps in all_taps if points < 1 << 13 else (33, points - 1):
         valid = points - taps + 1
         for step in {valid, max(valid // 2 + 1, 1)}:
             n = min(2 * step + 1, points + 3) if taps < points - 1 else 3

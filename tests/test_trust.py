@@ -34,7 +34,7 @@ def problem_of(shape, taps, dtype, boundary=Boundary.ZERO):
 
 
 def solved(problem, x, w, threads=2):
-    out = np.full(problem.out, np.nan, problem.dtype)
+    out = np.full(problem.out, np.nan if problem.dtype.kind in "fc" else 77, problem.dtype)
     runner = tilefft.build(problem)
     kept = x.copy()
     runner(x, runner.prepare(w), out, threads)
