@@ -434,6 +434,21 @@ def test_quiet_parts_at_every_boundary(form, dtype, boundary, rng):
         assert error <= 1e-5 * np.abs(exact[away]).max()
 
 
+@pytest.mark.parametrize(("form", "place"), [("lines", (150,)), ("tiles", (40, 50))])
+def test_a_fill_between_integers(form, place, rng):
+    """Beside one huge integer, windows of zeros and the fill are summed up by themselves."""
+    problem = replace(problem_of(*FORMS[form], "d", Boundary.CONSTANT), fill=0.5)
+    x = np.zeros(problem.x, "q")
+    x[place] = 1 << 52
+    w = rng.random(problem.w) + 1
+    runner, out = tilefft.build(problem), np.full(problem.out, np.nan)
+    runner(x, runner.prepare(w), out, 2)
+    axes = tuple(range(x.ndim))
+    exact = correlate_reference(x, w, problem.out, problem.offset, problem.boundary, 0.5, axes)
+    corner = tuple(slice(0, t // 2) for t in w.shape)
+    np.testing.assert_allclose(out[corner], exact[corner].astype("d"), rtol=1e-12)
+
+
 # --- kernels' spectra -----------------------------------------------------------------------------
 
 

@@ -198,10 +198,11 @@ def _read(
     """Return the data that a region's windows read, edges and all, and the problem of it."""
     window, part = problem.part(region)
     extents = tuple(n + w - 1 for n, w in zip(part.out, part.w, strict=True))
-    read = np.empty(extents, x.dtype)
-    constant = problem.boundary is Boundary.CONSTANT
-    fill = np.array([problem.fill]).astype(x.dtype) if constant else None
-    _core.gather(x[window], read, part.offset, part.boundary, fill, threads)
+    data, fill = x[window], problem.fill_element
+    if fill is not None:  # which the data's own dtype may not hold
+        data = data.astype(problem.dtype, copy=False)
+    read = np.empty(extents, data.dtype)
+    _core.gather(data, read, part.offset, part.boundary, fill, threads)
     inside = replace(part, x=extents, offset=(0,) * len(extents), boundary=Boundary.ZERO, fill=0)
     return read.astype(problem.dtype, copy=False), inside
 
