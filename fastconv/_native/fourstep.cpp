@@ -94,8 +94,7 @@ class FourStepJob {
 
   ptrdiff_t items() const { return blocks_.wanted(); }
 
-  // The planes; what is known of each row's numbers; then, for each thread, a buffer and two lines
-  // (of doubles).
+  // The planes; Σ x² of each row; then, for each thread, a buffer and two lines (of doubles).
   static ptrdiff_t block_bytes_of(const TileLayout& layout) {
     return layout.buffer + round_up(layout.rows * ptrdiff_t(sizeof(double)), cache_line);
   }
@@ -129,18 +128,17 @@ class FourStepJob {
   template <class Parallel>
   void run_block(ptrdiff_t index, char* scratch, const Parallel& parallel) const {
     const Block b = blocks_.at(index);
-    // Of the data in the beginning, of the peaks at the end.
-    double* of_rows = reinterpret_cast<double*>(scratch + layout_.buffer);
+    double* squares = reinterpret_cast<double*>(scratch + layout_.buffer);
     std::atomic<bool> nonfinite(false);
     parallel(layout_.rows, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
       for (ptrdiff_t row = first; row < last; row++)
-        of_rows[row] = load(b, row, scratch, thread, nonfinite);
+        squares[row] = load(b, row, scratch, thread, nonfinite);
     });
     double needed = 0;
     if (judge_.judges()) {
-      double squares = 0;
-      for (ptrdiff_t row = 0; row < layout_.rows; row++) squares += of_rows[row];
-      needed = judge_.needed(squares);
+      double sum = 0;
+      for (ptrdiff_t row = 0; row < layout_.rows; row++) sum += squares[row];
+      needed = judge_.needed(sum);
       if (nonfinite) blocks_.mark(b, MET_NONFINITE);
       // Transforms leave zeros as they are.
       if (needed < 0 && !all_zero(scratch)) {
@@ -161,31 +159,27 @@ class FourStepJob {
       for (ptrdiff_t g = first; g < last; g++)
         transform_.inverse_group(scratch, buffer(scratch, thread), g, 1);
     });
+    std::atomic<unsigned char> found(0);
     parallel(layout_.rows, [&](ptrdiff_t first, ptrdiff_t last, int thread) {
       for (ptrdiff_t row = first; row < last; row++)
-        of_rows[row] = store(b, row, scratch, thread, nullptr, needed);
+        found |= store(b, row, scratch, thread, needed, nullptr);
     });
-    if (!judge_.judges()) return;
-    unsigned char found = 0;
-    for (ptrdiff_t row = 0; row < layout_.rows; row++) found |= Judge::mark(of_rows[row], needed);
-    blocks_.mark(b, found & UNSURE ? look_again(b, scratch, needed) : found);
+    blocks_.mark(b, found & UNSURE ? look_again(b, scratch, needed) : found.load());
   }
 
   // Stores a block whose results fall short once more: where windows hold nothing, they are zero.
   unsigned char look_again(const Block& b, char* scratch, double needed) const {
-    const ptrdiff_t reach = b.count + line_.taps - 1, cell = Occupancy::CELL;
-    Occupancy occupied(1, ceil_div(reach, cell), 1);
+    const ptrdiff_t reach = b.count + line_.taps - 1;
+    Occupancy occupied(1, ceil_div(reach, Occupancy::CELL), 1);
     if (!occupied.ready()) return UNSURE;
     for (ptrdiff_t first = 0; first < reach; first += folding_.columns) {
       const char* part = data(b, first, line(scratch, 0, 0));
-      const ptrdiff_t count = min(reach - first, folding_.columns);
-      for (ptrdiff_t j = 0; j < count; j += cell)
-        occupied.set(0, (first + j) / cell, 0, scalars_.any(part, j, min(j + cell, count)));
+      occupied.set_line(first, scalars_, part, min(reach - first, folding_.columns));
     }
     occupied.link();
     unsigned char found = 0;
     for (ptrdiff_t row = 0; row < layout_.rows; row++)
-      if (store(b, row, scratch, 0, &occupied, needed) != 0) found = UNSURE;
+      found |= store(b, row, scratch, 0, needed, &occupied);
     return found;
   }
 
@@ -224,10 +218,10 @@ class FourStepJob {
     return sum;
   }
 
-  // Writes a row of results; returns the least of its peaks. Where the occupied windows are known,
-  // results of the others become zero, and it returns marks.
-  double store(const Block& b, ptrdiff_t row, char* scratch, int thread, const Occupancy* occupied,
-               double needed) const {
+  // Writes a row of results; returns what marks they earn. Where the occupied windows are known,
+  // results of the others become zero.
+  unsigned char store(const Block& b, ptrdiff_t row, char* scratch, int thread, double needed,
+                      const Occupancy* occupied) const {
     const ptrdiff_t first[] = {row * folding_.columns, row * folding_.columns + folding_.points};
     char *to[2], *lines[2];
     ptrdiff_t count[2];
@@ -241,26 +235,18 @@ class FourStepJob {
     const ptrdiff_t at = row * layout_.vector;
     set_.store_turned(transform_.re(scratch, 0) + at, transform_.im(scratch, 0) + at,
                       2 * layout_.plane, turn.re, turn.im, lines[0], lines[1], layout_.groups);
-    double least = HUGE_VAL;
     unsigned char found = 0;
     for (int half = 0; half < 2; half++) {
       if (!count[half]) continue;
-      if (occupied) {
+      if (occupied)
         found |= judge_runs(set_, lines[half], count[half], needed, [&](ptrdiff_t i, ptrdiff_t j) {
-          return occupied->empty(0, 1, (first[half] + i) / Occupancy::CELL,
-                                 ceil_div(first[half] + j + line_.taps - 1, Occupancy::CELL), 0, 1);
+          return occupied->empty_line(first[half] + i, first[half] + j + line_.taps - 1);
         });
-      } else if (judge_.judges()) {
-        const double peak = set_.least_peak(lines[half], count[half]);
-        least = peak < least || peak != peak ? peak : least;
-      }
-      if (lines[half] == to[half]) continue;
-      if (writer_.takes(to[half]))
-        memcpy(to[half], lines[half], size_t(count[half] * element_));
-      else
-        writer_.write(lines[half], to[half], count[half]);
+      else if (judge_.judges())
+        found |= Judge::mark(set_.least_peak(lines[half], count[half]), needed);
+      if (lines[half] != to[half]) writer_.write(lines[half], to[half], count[half]);
     }
-    return occupied ? found : least;
+    return found;
   }
 
   bool all_zero(char* scratch) const {

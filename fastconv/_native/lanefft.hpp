@@ -300,7 +300,8 @@ struct LaneTransform {
   }
 
   // Multiplies each point of each lane by its own: spectrum[point] holds a vector of real parts
-  // and one of imaginary parts.
+  // and one of imaginary parts; or by its conjugate.
+  template <bool Conjugate>
   static void multiply_points(const void* spectrum, ptrdiff_t n, void* re_plane, void* im_plane) {
     const char* h = static_cast<const char*>(spectrum);
     Scalar* re = static_cast<Scalar*>(re_plane);
@@ -308,19 +309,10 @@ struct LaneTransform {
     for (ptrdiff_t i = 0; i < n; i++, h += 2 * FASTCONV_VECTOR_BYTES) {
       const Complex a = load(re, im, i);
       const Vec r = Lanes::load(h), q = Lanes::load(h + FASTCONV_VECTOR_BYTES);
-      store(re, im, i, {a.re * r - a.im * q, a.re * q + a.im * r});
-    }
-  }
-
-  static void multiply_conjugates(const void* spectrum, ptrdiff_t n, void* re_plane,
-                                  void* im_plane) {
-    const char* h = static_cast<const char*>(spectrum);
-    Scalar* re = static_cast<Scalar*>(re_plane);
-    Scalar* im = static_cast<Scalar*>(im_plane);
-    for (ptrdiff_t i = 0; i < n; i++, h += 2 * FASTCONV_VECTOR_BYTES) {
-      const Complex a = load(re, im, i);
-      const Vec r = Lanes::load(h), q = Lanes::load(h + FASTCONV_VECTOR_BYTES);
-      store(re, im, i, {a.re * r + a.im * q, a.im * r - a.re * q});
+      if constexpr (Conjugate)
+        store(re, im, i, {a.re * r + a.im * q, a.im * r - a.re * q});
+      else
+        store(re, im, i, {a.re * r - a.im * q, a.re * q + a.im * r});
     }
   }
 
@@ -404,10 +396,22 @@ struct LaneTransform {
 template <class Scalar>
 constexpr LaneSet lane_set() {
   typedef LaneTransform<Scalar> T;
-  return {int(T::lanes),          int(sizeof(Scalar)), T::forward,          T::inverse,
-          T::multiply_by,         T::load_real,        T::store_real,       T::load_complex,
-          T::store_complex,       T::copy_vectors,     T::transpose_blocks, T::multiply_points,
-          T::multiply_conjugates, T::load_turned,      T::store_turned,     T::add_squares,
+  return {int(T::lanes),
+          int(sizeof(Scalar)),
+          T::forward,
+          T::inverse,
+          T::multiply_by,
+          T::load_real,
+          T::store_real,
+          T::load_complex,
+          T::store_complex,
+          T::copy_vectors,
+          T::transpose_blocks,
+          T::template multiply_points<false>,
+          T::template multiply_points<true>,
+          T::load_turned,
+          T::store_turned,
+          T::add_squares,
           T::least_peak};
 }
 

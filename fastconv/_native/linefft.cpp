@@ -1,6 +1,5 @@
 #include "linefft.hpp"
 
-#include <stdint.h>
 #include <string.h>
 
 #include "dispatch.hpp"
@@ -19,7 +18,6 @@ class LineFftJob {
   LineFftJob(const LineFft& fft, const Correlation& c, const void* spectrum, const Stages& stages,
              const BlockRun& run)
       : fft_(fft),
-        c_(c),
         set_(lane_set_of(fft.type)),
         spectrum_(spectrum),
         stages_(stages),
@@ -89,11 +87,7 @@ class LineFftJob {
       const Block& b = blocks[l];
       if (!b.count) continue;
       if (judge_.judges()) judge(b, out[l], needed[l % set_.lanes]);
-      if (out[l] == b.out) continue;
-      if (writer_.takes(b.out))
-        memcpy(b.out, out[l], size_t(b.count * element_));
-      else
-        writer_.write(out[l], b.out, b.count);
+      if (out[l] != b.out) writer_.write(out[l], b.out, b.count);
     }
   }
 
@@ -108,20 +102,15 @@ class LineFftJob {
   // Results that fall short are zero where their windows hold nothing.
   unsigned char look_again(const Block& b, char* line, double needed, ptrdiff_t parts) const {
     const ptrdiff_t reach = b.count + line_.taps - 1;
-    const ptrdiff_t cells = ceil_div(reach * parts, Occupancy::CELL);
-    Occupancy occupied(1, cells, 1);
+    Occupancy occupied(1, ceil_div(reach * parts, Occupancy::CELL), 1);
     char* data = take_scratch(reach * element_);
     unsigned char found = UNSURE;
     if (data && occupied.ready()) {
       reader_.read(b.x, reader_.span(b.first + line_.offset, reach), data);
-      for (ptrdiff_t j = 0; j < cells; j++)
-        occupied.set(
-            0, j, 0,
-            scalars_.any(data, j * Occupancy::CELL, min((j + 1) * Occupancy::CELL, reach * parts)));
+      occupied.set_line(0, scalars_, data, reach * parts);
       occupied.link();
       found = judge_runs(set_, line, b.count * parts, needed, [&](ptrdiff_t first, ptrdiff_t last) {
-        return occupied.empty(0, 1, first / Occupancy::CELL,
-                              ceil_div(last + (line_.taps - 1) * parts, Occupancy::CELL), 0, 1);
+        return occupied.empty_line(first, last + (line_.taps - 1) * parts);
       });
     }
     give_scratch_back(data);
@@ -181,7 +170,6 @@ class LineFftJob {
   }
 
   const LineFft& fft_;
-  const Correlation& c_;
   const LaneSet& set_;
   const void* spectrum_;
   const Stages& stages_;

@@ -115,7 +115,9 @@ bool LineWriter::takes(const char* out) const {
 }
 
 void LineWriter::write(char* line, char* out, ptrdiff_t count) const {
-  if (integers_) {
+  if (takes(out)) {
+    memcpy(out, line, size_t(count * parts_ * scalar_));
+  } else if (integers_) {
     long long* integers = reinterpret_cast<long long*>(line);
     levels().used->spectrum.round_f64(reinterpret_cast<const double*>(line), count, integers);
     if (stored_scalar_ == 1)

@@ -32,8 +32,10 @@ class Occupancy {
     for (ptrdiff_t j = 0; j < cells_; j++)
       set(z, row, j, scalars.any(line, min(j * CELL, count), min((j + 1) * CELL, count)));
   }
-  void set(ptrdiff_t z, ptrdiff_t row, ptrdiff_t cell, bool occupied) {
-    at(z, row, cell) = int(occupied ? row : rows_);
+  // Cells of a long line's scalars [start, start + count); the start is one of a cell.
+  void set_line(ptrdiff_t start, const Scalars& scalars, const char* line, ptrdiff_t count) {
+    for (ptrdiff_t j = 0; j < count; j += CELL)
+      set(0, (start + j) / CELL, 0, scalars.any(line, j, min(j + CELL, count)));
   }
   // From here on each cell knows the next occupied one of its column.
   void link() {
@@ -51,8 +53,15 @@ class Occupancy {
         if (at(z, row, j) < row_end) return false;
     return true;
   }
+  // The same of a long line.
+  bool empty_line(ptrdiff_t first, ptrdiff_t last) const {
+    return empty(0, 1, first / CELL, ceil_div(last, CELL), 0, 1);
+  }
 
  private:
+  void set(ptrdiff_t z, ptrdiff_t row, ptrdiff_t cell, bool occupied) {
+    at(z, row, cell) = int(occupied ? row : rows_);
+  }
   int& at(ptrdiff_t z, ptrdiff_t row, ptrdiff_t cell) const {
     return next_[(z * rows_ + row) * cells_ + cell];
   }

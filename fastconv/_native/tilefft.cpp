@@ -3,7 +3,6 @@
 // group's first lane.
 #include "tilefft.hpp"
 
-#include <stdint.h>
 #include <string.h>
 
 #include <atomic>
