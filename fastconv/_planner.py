@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import METHODS, Method, Runner, direct, fft, reference, separable, tilefft
+from fastconv._methods import (
+    METHODS,
+    Method,
+    Runner,
+    direct,
+    fft,
+    reference,
+    separable,
+    tilefft,
+    unit_roundoff,
+)
 from fastconv._native import _core
 from fastconv._problem import Boundary, Lines, Problem, Reason, Weights
 
@@ -51,12 +62,19 @@ class Choice:
 
     problem: Problem
     method: str
-    candidates: tuple[Candidate, ...]
     runner: Runner
+    asked: str
+    threads: int
+
+    @property
+    def candidates(self) -> tuple[Candidate, ...]:
+        """How every method stands."""
+        return _candidates(self.problem, self.method, self.asked, self.threads)
 
     def prepare(self, w: np.ndarray | Lines | Weights) -> Prepared:
         """Do what can be done with the kernel alone."""
         if isinstance(w, Weights):
+            w = _widened_weights(w, self.problem.dtype)
             return Prepared(w, self.runner.prepare(w))
         if isinstance(w, Lines) and self.method != separable.NAME:
             w = w.dense()
@@ -68,7 +86,12 @@ class Choice:
         """Fill `out`, of any dtype, from `x`, of any dtype, and a prepared kernel."""
         problem, dtype = self.problem, self.problem.dtype
         if problem.layer:
-            self.runner(x, kernel.state, out, threads)
+            if x.dtype == dtype or dtype.kind == "i":
+                self.runner(x, kernel.state, out, threads)
+                return
+            wide = np.empty(out.shape, dtype)  # for results that are more accurate than their sums
+            self.runner(x.astype(dtype), kernel.state, wide, threads)
+            out[...] = wide
             return
         if (_is_native(x, dtype) and _is_native(out, dtype) and out.flags.aligned) or (
             self.runner.converts(x.dtype, out.dtype)
@@ -124,6 +147,13 @@ class Prepared:
 def native(a: np.ndarray, dtype: np.dtype[Any]) -> np.ndarray:
     """Return the array as this dtype, in native byte order; itself where it is."""
     return a if _is_native(a, dtype) else a.astype(dtype)
+
+
+def _widened_weights(w: Weights, dtype: np.dtype[Any]) -> Weights:
+    if dtype.kind == "i" or w.taps.dtype == dtype:
+        return w
+    bias = None if w.bias is None else w.bias.astype(dtype)
+    return replace(w, taps=w.taps.astype(dtype), bias=bias)
 
 
 def _order(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -193,30 +223,83 @@ def choose(problem: Problem, method: str = AUTO, threads: int = 1) -> Choice:
 
 @functools.lru_cache(maxsize=CACHE_SIZE)
 def _choose(problem: Problem, method: str, threads: int) -> Choice:
-    if method not in (AUTO, *names()):
-        raise ValueError(_unknown(method))
-    standings = [_standing(m, problem, threads) for m in METHODS]
-    by_name = {s.name: s for s in standings}
-    able = [m for m in METHODS if by_name[m.NAME].predicted is not None]
-    fastest = _fastest(problem, able)
-    name = fastest if method == AUTO else method
-    if by_name[name].predicted is None and (method == direct.NAME or problem.empty):
+    found = _fastest(problem) if method == AUTO else _asked_for(problem, method)
+    if found is None:
+        return _choose(_widened(problem, method), method, threads)
+    chosen, shared = found
+    return Choice(problem, chosen.NAME, chosen.build(problem, shared), method, threads)
+
+
+def _fastest(problem: Problem) -> tuple[Method, float] | None:
+    """
+    Return the method that takes the least time, and the seconds of it that threads share.
+
+    Ranked by the time on one thread: methods round differently, and the bits of a result must not
+    depend on the number of threads. What can only lose is not looked at. None where no method is
+    as accurate as it must be.
+    """
+    best: Method | None = None
+    least, shared = math.inf, 0.0
+    for m in METHODS:
+        if best is not None and m is reference:  # which is for what no other takes
+            break
+        if m.least(problem) >= least or _refusal(m, problem) or _errs_more(m, problem):
+            continue
+        prediction = _cost.predict(m.estimate(problem))
+        if prediction.seconds < least:
+            best, least, shared = m, prediction.seconds, prediction.shared
+    if best is None:
+        return None if problem.accuracy else _asked_for(problem, reference.NAME)
+    return best, shared
+
+
+def _refusal(method: Method, problem: Problem) -> Reason | None:
+    """Say why a method does not take a problem, or is not as accurate as it must be."""
+    reason = method.reject(problem)
+    if reason is not None or problem.accuracy is None:
+        return reason
+    if problem.accuracy == 0:
+        plain = method.PLAIN or (method is separable and problem.lines)
+        return None if plain else Reason.NOT_DIRECT
+    return Reason.INACCURATE if method.error(problem) > problem.accuracy else None
+
+
+def _errs_more(method: Method, problem: Problem) -> bool:
+    """Whether smoothing by lines, which errs by its own windows, would err by all the data."""
+    return bool(problem.lines) and problem.accuracy is None and method in (fft, tilefft)
+
+
+def _asked_for(problem: Problem, name: str) -> tuple[Method, float] | None:
+    method = next((m for m in METHODS if name == m.NAME), None)
+    if method is None:
+        raise ValueError(_unknown(name))
+    reason = _refusal(method, problem)
+    if reason is Reason.INACCURATE:
+        return None
+    if reason is not None and (name == direct.NAME or problem.empty):
         # SciPy's 'direct' means the sum itself: where no kernel does it, plain NumPy does. And an
         # empty problem is nothing that a method could refuse.
-        name = reference.NAME
-    if by_name[name].predicted is None:
-        raise ValueError(f"method={method!r} cannot solve this problem: {by_name[name].reason}")
-    why = "fastest" if name == fastest else "asked for"
-    candidates = tuple(_explained(s, f"{why}, " if s.name == name else "") for s in standings)
-    least = by_name[name].predicted or 0.0
-    candidates = tuple(
-        replace(c, reason=str(Reason.LESS_EXACT))
-        if name == fastest and c.predicted is not None and c.predicted < least
-        else c
-        for c in candidates
-    )
-    chosen = next(m for m in METHODS if name == m.NAME)
-    return Choice(problem, name, candidates, chosen.build(problem))
+        method = reference
+        reason = reference.reject(problem)
+    if reason is not None:
+        raise ValueError(f"method={name!r} cannot solve this problem: {reason}")
+    return method, _cost.predict(method.estimate(problem)).shared
+
+
+def _widened(problem: Problem, method: str) -> Problem:
+    """Return the problem in double precision, whose results lose digits only when they are stored."""
+    assert problem.accuracy is not None
+    lost = unit_roundoff(problem.dtype)
+    if problem.dtype.char not in "fF" or problem.accuracy <= lost:
+        able = METHODS if method == AUTO else [m for m in METHODS if method == m.NAME]
+        least = min(m.error(problem) for m in able if m.reject(problem) is None)
+        least = lost if problem.dtype.char in "fF" else least
+        raise ValueError(
+            f"accuracy={problem.accuracy:g} is more than results of {problem.dtype} can have here: "
+            f"they may err by {least:.2g}"
+        )
+    wide = np.result_type(problem.dtype, np.float64)
+    return replace(problem, dtype=wide, accuracy=problem.accuracy - lost)
 
 
 def _unknown(method: object) -> str:
@@ -224,47 +307,45 @@ def _unknown(method: object) -> str:
     return f"Acceptable method flags are {flags}; got method={method!r}"
 
 
-def _explained(standing: Candidate, why: str) -> Candidate:
-    if standing.predicted is None:
-        return standing
-    return replace(standing, reason=f"{why or 'slower, '}bound by {standing.reason}")
-
-
 def names() -> tuple[str, ...]:
     """Names of the methods."""
     return tuple(m.NAME for m in METHODS)
 
 
+@functools.lru_cache(maxsize=CACHE_SIZE)
+def _candidates(problem: Problem, method: str, asked: str, threads: int) -> tuple[Candidate, ...]:
+    """Tell how every method stands, where `method` was taken as asked."""
+    standings = [_standing(m, problem, threads) for m in METHODS]
+    least = next((s.predicted for s in standings if s.name == method), None)
+    fastest = _fastest(problem)
+    auto = asked == AUTO or (fastest is not None and method == fastest[0].NAME)
+    return tuple(_explained(s, s.name == method, auto, least or 0.0) for s in standings)
+
+
+def _explained(standing: Candidate, chosen: bool, auto: bool, least: float) -> Candidate:
+    if standing.predicted is None:
+        return standing
+    why = "slower, "
+    if chosen:
+        why = "fastest, " if auto else "asked for, "
+    elif auto and standing.predicted < least:
+        return replace(standing, reason=str(Reason.LESS_EXACT))
+    return replace(standing, reason=f"{why}bound by {standing.reason}")
+
+
 def _standing(method: Method, problem: Problem, threads: int) -> Candidate:
-    reason = method.reject(problem)
+    reason = _refusal(method, problem)
     if reason is not None:
         return Candidate(method.NAME, None, str(reason))
-    estimate = method.estimate(problem, threads)
-    return Candidate(method.NAME, estimate.seconds, estimate.bound, estimate.workspace)
-
-
-def _fastest(problem: Problem, able: list[Method]) -> str:
-    """
-    Return the one of the able methods that does the least work.
-
-    Ranked by the time on one thread: methods round differently, and the bits of a result must not
-    depend on the number of threads.
-    """
-    exact = [m for m in able if m not in (fft, tilefft, reference)]
-    if exact and _wants_exact(problem):
-        able = exact
-    return min(able, key=lambda m: m.estimate(problem, 1).seconds).NAME
-
-
-def _wants_exact(problem: Problem) -> bool:
-    """Whether sums are to err by their own windows: smoothing by lines, and small images."""
-    convolved = [a for a in problem.axes if problem.w[a] > 1]
-    return bool(problem.lines) or (len(convolved) > 1 and problem.macs < _cost.SPECTRA_MACS)
+    estimate = method.estimate(problem)
+    prediction = _cost.predict(estimate, threads)
+    return Candidate(method.NAME, prediction.seconds, prediction.bound, estimate.workspace)
 
 
 def clear_cache() -> None:
-    """Forget every choice."""
-    _choose.cache_clear()
+    """Forget every choice, and what it was made by."""
+    for kept in (_choose, _candidates, fft.choose_layout, tilefft.choose_layout):
+        kept.cache_clear()
 
 
 def cached_choices() -> int:

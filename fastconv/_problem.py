@@ -44,6 +44,8 @@ class Reason(enum.StrEnum):
     CUT = "sums are cut or rounded as SciPy's: only its order gives the same"
     PASSES = "every pass is cut, or meets the fill, by itself"
     LESS_EXACT = "errs by all the data, not by each output's own window"
+    NOT_DIRECT = "is no plain sum of products, which accuracy='direct' asks for"
+    INACCURATE = "may err by more than the accuracy asked for"
     UNKNOWN_KERNEL = "takes kernels that were looked at: large ones along two axes, with values"
     NOT_SEPARABLE = "the kernel was not found to be a sum of at most 3 products of lines"
     LAYER = "sums over channels, strides and dilation are other methods'"
@@ -151,6 +153,9 @@ class Problem:
     stride, dilation, spread : tuple of int
         Of a layer, along each of ``axes``; empty where the problem is no layer. A spread greater
         than one comes with a stride of one.
+    accuracy : float, optional
+        What results may err by, beside the norms of data and kernel; 0 for plain sums of products
+        alone, None for what is usual.
     """
 
     x: Shape
@@ -171,6 +176,7 @@ class Problem:
     stride: Shape = ()
     dilation: Shape = ()
     spread: Shape = ()
+    accuracy: float | None = None
 
     @property
     def layer(self) -> bool:

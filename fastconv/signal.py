@@ -17,7 +17,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv._cost import MEMORY_RATE, threads_for
+from fastconv._cost import coefficient, threads_for
 from fastconv._native._core import (
     SHORT_SIGNAL_CONVOLVE,
     SHORT_SIGNAL_CONVOLVE2D,
@@ -251,7 +251,8 @@ def _warn_nonfinite(result: np.ndarray, stacklevel: int = 3) -> None:
     if result.dtype.kind not in "fc":
         return
     if result.dtype.char in "fdFD" and result.flags.carray:
-        finite = all_finite(result, threads_for(result.nbytes / MEMORY_RATE, get_num_threads()))
+        seconds = result.nbytes * coefficient("memory.ram")
+        finite = all_finite(result, threads_for(seconds, get_num_threads()))
     else:
         finite = bool(np.isfinite(result).all())
     if not finite:

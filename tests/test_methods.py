@@ -21,7 +21,7 @@ from oracle import (
 )
 from passes import ALL_AXES, BOX, ORDERED, STORED, TILE, random_filter
 
-from fastconv import _planner
+from fastconv import _cost, _planner
 from fastconv._methods import METHODS, MOST_TERMS, _lines, count_terms
 from fastconv._problem import Boundary, Lines, Problem, Reason
 
@@ -336,15 +336,20 @@ def test_every_refusal_is_a_reason(method):
 
 @pytest.mark.parametrize("method", NAMES)
 def test_estimates(method):
-    """Positive, finite, and within the bound on workspace that a method promises."""
+    """Positive, finite, no less than it must take, and within the bound on workspace."""
     rng = np.random.default_rng(8)
     module = next(m for m in METHODS if method == m.NAME)
     for _ in range(300):
         problem = random_problem(rng)
         if module.reject(problem) is None:
-            estimate = module.estimate(problem, 2)
-            assert 0 < estimate.seconds < 1e3
-            assert estimate.bound
+            estimate = module.estimate(problem)
+            alone, shared = (_cost.predict(estimate, threads) for threads in (1, 2))
+            for prediction in (alone, shared):
+                assert 0 < prediction.seconds < 1e3
+                assert 0 <= prediction.shared <= alone.seconds
+                assert prediction.bound in ("arithmetic", "cache", "memory", "call")
+            assert module.least(problem) <= alone.seconds
+            assert module.error(problem) >= 0
             assert 0 <= estimate.workspace <= problem.workspace_limit
 
 

@@ -1,8 +1,9 @@
 """
 The methods: each solves Problems, one file a method, behind one protocol.
 
-A method module has ``NAME``, ``reject(problem) -> Reason | None``,
-``estimate(problem, threads) -> Estimate`` and ``build(problem) -> Runner``. To add one, write its
+A method module has ``NAME``, ``PLAIN``, ``reject(problem) -> Reason | None``,
+``least(problem) -> float``, ``error(problem) -> float``,
+``estimate(problem) -> Estimate`` and ``build(problem) -> Runner``. To add one, write its
 file and name it in `METHODS`.
 """
 
@@ -12,6 +13,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from fastconv._cost import Estimate
 from fastconv._methods import (
     channels,
     direct,
@@ -23,7 +25,8 @@ from fastconv._methods import (
     winograd,
 )
 from fastconv._methods._lines import MOST_TERMS, count_terms, rounded
-from fastconv._problem import Estimate, Problem, Reason
+from fastconv._methods._rounding import unit_roundoff
+from fastconv._problem import Problem, Reason
 
 
 class Runner(Protocol):
@@ -43,17 +46,24 @@ class Method(Protocol):
     """One way of solving Problems."""
 
     NAME: str
+    PLAIN: bool  # whether it forms the sums of products as they stand
 
     def reject(self, problem: Problem) -> Reason | None:
         """Say why this method does not take a problem, or None where it does."""
 
-    def estimate(self, problem: Problem, threads: int) -> Estimate:
-        """Predict what it would take."""
+    def least(self, problem: Problem) -> float:
+        """Return seconds that it takes at the least, found faster than its estimate."""
 
-    def build(self, problem: Problem) -> Runner:
-        """Return what solves it."""
+    def estimate(self, problem: Problem) -> Estimate:
+        """Count the work that it would take."""
+
+    def error(self, problem: Problem) -> float:
+        """Return what results may err by, beside the norms of data and kernel."""
+
+    def build(self, problem: Problem, shared: float | None = None) -> Runner:
+        """Return what solves it; `shared` are the seconds that threads share, where predicted."""
 
 
 METHODS: tuple[Method, ...] = (direct, separable, tilefft, fft, channels, winograd, gemm, reference)
 
-__all__ = ["METHODS", "MOST_TERMS", "Method", "Runner", "count_terms", "rounded"]
+__all__ = ["METHODS", "MOST_TERMS", "Method", "Runner", "count_terms", "rounded", "unit_roundoff"]

@@ -251,7 +251,7 @@ def _mend(
     for number in numbers.tolist():
         region = blocks.region(number)
         data, part = _read(problem, region, x, threads)
-        summed = part.macs / _cost.direct_rate(problem.dtype)
+        summed = _cost.predict(direct.estimate(part)).seconds
         own = out.dtype == problem.dtype and out.flags.aligned
         if own and summed < _MENDING_PASSES * blocks.block_seconds:
             runner = direct.build(part)

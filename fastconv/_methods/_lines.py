@@ -22,6 +22,11 @@ _CROSS_ERROR = 1e-4
 _TAKES_OVER = 8
 
 
+def error(dtype: np.dtype[Any]) -> float:
+    """Return what the products of lines may leave out of a kernel, beside its taps."""
+    return _ERROR * float(np.finfo(dtype).eps) / 2
+
+
 def count_terms(w: np.ndarray) -> int:
     """
     Return how many products of lines a 2-D kernel is a sum of, or 0 where more than `MOST_TERMS`.
@@ -62,7 +67,7 @@ def decompose(w: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         return ()
     rest: np.ndarray[Any, Any] = w.astype(np.float64)
     small = _CROSS_ERROR * float(np.abs(rest).max())
-    allowed = _ERROR * np.finfo(w.dtype).eps / 2 * float(np.abs(rest).sum())
+    allowed = error(w.dtype) * float(np.abs(rest).sum())
     rows: list[np.ndarray] = []
     for _ in range(min(MOST_TERMS, *w.shape)):
         i, j = np.unravel_index(np.argmax(np.abs(rest)), rest.shape)

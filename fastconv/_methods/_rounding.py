@@ -17,6 +17,20 @@ def unit_roundoff(dtype: np.dtype) -> float:
     return float(np.finfo(dtype).eps) / 2
 
 
+def direct_bound(taps: int, dtype: np.dtype) -> float:
+    """
+    Return b = (2 + √taps)·u: sums of products are expected to err by less than b·Σ|w·x|.
+
+    Each of the roundings errs by u at most, as likely up as down [1]_; no sum of integers errs.
+
+    References
+    ----------
+    .. [1] N. J. Higham, T. Mary, "A new approach to probabilistic rounding error analysis", SIAM J.
+       Sci. Comput. 41 (2019).
+    """
+    return (2 + math.sqrt(taps)) * unit_roundoff(dtype) if dtype.kind in "fc" else 0.0
+
+
 def relative_bound(points: int, dtype: np.dtype) -> float:
     """
     Return b = 3·log2(N)·u: outputs are expected to err by less than b·‖x‖·‖w‖.

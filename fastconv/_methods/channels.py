@@ -9,15 +9,20 @@ from typing import Any
 import numpy as np
 
 from fastconv import _cost
+from fastconv._cost import Estimate
+from fastconv._methods import _rounding
 from fastconv._methods._nonfinite import all_finite
 from fastconv._methods._phases import Phase, meets_zeros, phases
 from fastconv._native import _core
-from fastconv._problem import Activation, Estimate, Problem, Reason, Weights
+from fastconv._problem import Activation, Problem, Reason, Weights
 
 NAME = "channels"
+PLAIN = True
 
 # Products of whole numbers below 256 that float32 sums exactly.
 _EXACT_TAPS = 256
+# Output channels from which short rows are packed end to end.
+_PACKED_OUTPUTS = 48
 # Output channels of a group up to which each is summed by itself.
 _FEW_OUTPUTS = 3
 
@@ -33,25 +38,41 @@ def reject(problem: Problem) -> Reason | None:
     return Reason.WORKSPACE if _workspace(problem) > problem.workspace_limit else None
 
 
-def estimate(problem: Problem, threads: int) -> Estimate:
-    """Arithmetic at the kernels' rate, or memory traffic at the machine's."""
+def least(problem: Problem) -> float:
+    """Nothing that could be said without counting."""
+    return 0.0
+
+
+def estimate(problem: Problem) -> Estimate:
+    """Products at the kernels' rate, what is staged for them, and memory traffic."""
     parts = _parts_of(problem)
-    arithmetic, memory = sum(map(_arithmetic, parts)), _memory(problem)
-    call = len(parts) * _cost.CALL_SECONDS
-    seconds = _cost.parallel(max(arithmetic, memory), threads) + call
-    bound = "arithmetic" if arithmetic > memory else "memory"
-    return Estimate(seconds, "call" if call > seconds / 2 else bound, _workspace(problem))
+    work = tuple(unit for part in parts for unit in _work(part))
+    converted = _converted_bytes(problem) * problem.w[1]
+    work += (
+        ("call.channels", 1),
+        ("call.channels.phase", len(phases(problem))),
+        ("cache.channels.converted", converted),
+        _cost.traffic(problem.traffic),
+    )
+    return Estimate(work, _workspace(problem))
 
 
-def build(problem: Problem) -> Runner:
-    """Return the callable that solves problems of this shape."""
+def error(problem: Problem) -> float:
+    """Return what a sum may err by, beside its products."""
+    return _rounding.direct_bound(problem.taps, problem.dtype)
+
+
+def build(problem: Problem, shared: float | None = None) -> Runner:
+    """Return the callable that solves problems of this shape; `shared` as predicted."""
+    if shared is None:
+        shared = _cost.predict(estimate(problem)).shared
     return Runner(
         problem,
+        shared,
         tuple(
             (phase, 0 if phase.problem is None else _form(phase.problem))
             for phase in phases(problem)
         ),
-        max(sum(map(_arithmetic, _parts_of(problem))), _memory(problem)),
         problem.dtype.kind != "i" and meets_zeros(problem),
         _converted_outputs(problem),
     )
@@ -60,10 +81,6 @@ def build(problem: Problem) -> Runner:
 def _parts_of(problem: Problem) -> list[Problem]:
     """Return the problems of the phases that taps reach."""
     return [p.problem for p in phases(problem) if p.problem is not None]
-
-
-def _memory(problem: Problem) -> float:
-    return problem.traffic / _cost.MEMORY_RATE
 
 
 def _parts(problem: Problem) -> int:
@@ -99,17 +116,57 @@ def _form(problem: Problem) -> int:
     return _core.FORM_CHANNELS
 
 
-def _arithmetic(problem: Problem) -> float:
-    """Seconds of its products on one core; lanes that stay empty take as long."""
+def _work(problem: Problem) -> tuple[tuple[str, float], ...]:
+    """Count products (lanes that stay empty take as long), and what is staged for them."""
     dtype = _scalar(problem)
     form = _form(problem)
-    seconds = problem.macs / _cost.product_rate(dtype)
+    size = dtype.itemsize
     if form == _core.FORM_CHANNELS:
-        return seconds / _lanes_filled(math.prod(problem.out[4:]), dtype)
+        outputs = problem.w[1] * _parts(problem)
+        packed = outputs >= _PACKED_OUTPUTS or problem.w[5] == 1  # rows end to end
+        filled = _lanes_filled(math.prod(problem.out[4 if packed else 5 :]), dtype)
+        filled *= 0.5 if outputs == 1 else 1.0
+        staged = _read(problem) * _parts(problem) * size
+        lines = math.prod(problem.out[:5]) // problem.out[2]
+        return (
+            (f"arithmetic.channels.{size}", problem.macs / filled),
+            ("cache.channels.staged", staged),
+            ("cache.channels.lines", lines * problem.w[2]),
+            (
+                "cache.channels.weights",
+                problem.out[0] * math.prod(problem.w) * _parts(problem) ** 2,
+            ),
+            ("cache.channels.sums", math.prod(problem.out) * _parts(problem) * size),
+        )
     if form == _core.FORM_GRADIENTS:
-        return seconds / _lanes_filled(problem.w[1] * _parts(problem), dtype)
+        filled = _lanes_filled(problem.w[1] * _parts(problem), dtype)
+        return (
+            (f"arithmetic.gradients.{size}", problem.macs / filled),
+            ("cache.gradients.packed", math.prod(problem.w)),
+        )
+    if form == _core.FORM_DOTS:
+        lines = problem.macs / problem.w[5]
+        return (("arithmetic.dots", lines * _cost.vectors(problem.w[5], dtype)),)
     planes = math.prod(problem.out[:2]) * problem.out[3]
-    return problem.macs / _cost.direct_rate(dtype) + planes * _cost.PLANE_SECONDS
+    rows, columns = problem.out[4:]
+    if problem.w[4:] == (1, 1):
+        rows, columns = 1, rows * columns
+    tiles = _cost.row_tiles(rows, dtype) * _cost.vectors(columns, dtype)
+    tiles *= planes * problem.w[1]
+    return (
+        (f"arithmetic.depthwise.{size}", tiles * math.prod(problem.w[3:])),
+        ("cache.depthwise.planes", planes),
+        ("cache.depthwise.staged", _read(problem) * size),
+    )
+
+
+def _read(problem: Problem) -> int:
+    """Elements of the data that windows hold: strides may skip some."""
+    read = math.prod(problem.x[:3])
+    for a, stride in zip(problem.axes, problem.stride, strict=True):
+        taps = problem.w[a]
+        read *= min(problem.x[a], problem.out[a] * min(stride, taps) + taps)
+    return read
 
 
 def _converted_bytes(problem: Problem) -> int:
@@ -179,8 +236,8 @@ class Runner:
     """Solves one layer."""
 
     problem: Problem
+    shared: float  # seconds of work that threads share
     phases: tuple[tuple[Phase, int], ...]  # each with the form that sums it
-    seconds: float  # on one core
     meets_zeros: bool
     converted_outputs: int
 
@@ -204,7 +261,7 @@ class Runner:
 
     def __call__(self, x: np.ndarray, kernel: Kernel, out: np.ndarray, threads: int) -> None:
         """Fill `out`."""
-        threads = _cost.threads_for(self.seconds, threads)
+        threads = _cost.threads_for(self.shared, threads)
         if kernel.met is not None:
             self._mend(x, kernel, out, threads)
         elif kernel.real is not None:

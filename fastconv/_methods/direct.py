@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import _blocks, _nonfinite
+from fastconv._cost import Estimate
+from fastconv._methods import _blocks, _nonfinite, _rounding
 from fastconv._native import _core
-from fastconv._problem import Boundary, Estimate, Problem, Reason, Shape
+from fastconv._problem import Boundary, Problem, Reason, Shape
 
 NAME = "direct"
+PLAIN = True
 
 # Edges are gathered into scratch with all the rows that a tile reads; the driver refuses more.
 _SCRATCH_LIMIT = 16 << 20
 _EDGE_BYTES = 8 << 10
 _TILE_ROWS = 8
+# Channels of up to so many bytes move with their pixel.
+_UNIT_BYTES = 128
 
 
 def reject(problem: Problem) -> Reason | None:
@@ -42,20 +46,98 @@ def reject(problem: Problem) -> Reason | None:
     return None
 
 
-def estimate(problem: Problem, threads: int) -> Estimate:
-    """Arithmetic at the kernels' rate, or memory traffic at the machine's."""
-    arithmetic = _arithmetic(problem)
-    memory = problem.traffic / _cost.MEMORY_RATE
-    problems = math.prod(problem.x[a] for a in problem.varying)
-    call = problems * _cost.CALL_SECONDS
-    seconds = _cost.parallel(max(arithmetic, memory), threads) + call
-    bound = "arithmetic" if arithmetic > memory else "memory"
-    return Estimate(seconds, "call" if call > seconds / 2 else bound)
+def least(problem: Problem) -> float:
+    """Nothing that could be said without counting."""
+    return 0.0
 
 
-def _arithmetic(problem: Problem) -> float:
-    seconds = problem.macs / _cost.direct_rate(problem.dtype)
-    return seconds * _cost.ORDERED_SLOWDOWN if _blocks.is_ordered(problem) else seconds
+def estimate(problem: Problem) -> Estimate:
+    """Calls of the tile kernels, and what is copied at the edges."""
+    kernels = math.prod(problem.x[a] for a in problem.varying)
+    call = ("call.direct", kernels + bool(problem.lines))  # whose product is made
+    if _blocks.is_ordered(problem) or problem.cut is not None or _pays_in_blocks(problem):
+        return Estimate((call, *_blocks.dense_work(problem), _cost.traffic(problem.traffic)))
+    roles = roles_of(problem)
+    code = _cost.element_code(problem.dtype)
+    vectors, tiles = _cost.vectors(roles.columns, problem.dtype), 0
+    padded = problem.padded
+    if roles.rows == 1 or roles.row_taps < -(-roles.column_taps // _cost.lanes(problem.dtype)):
+        # A line, or lines: the tile lies along it.
+        lines = roles.outer * roles.rows
+        tiles = lines * _cost.line_tiles(vectors)
+        copied = lines * 2 * roles.column_taps if padded else 0
+        shape, copies = "line", 2 * lines if padded else 0
+    else:
+        tiles = roles.outer * _cost.row_tiles(roles.rows, problem.dtype) * vectors
+        bands = roles.outer * -(-roles.rows // _TILE_ROWS)
+        copies = copied = 0.0
+        if padded:
+            inside = _inside(problem, roles)
+            copies = bands * (_TILE_ROWS + roles.row_taps - 1) * roles.outer_taps
+            halo = 2 * (roles.column_taps - 1)
+            copied = copies * ((1 - inside) * (roles.columns + halo / 2) + inside * halo)
+            if halo:  # both ends of the lines inside
+                copies *= 1 + inside
+            else:
+                copies *= 1 - inside
+        shape = "image"
+    work = (
+        call,
+        (f"arithmetic.direct.{shape}.{code}", tiles * problem.taps),
+        ("cache.direct.copied", copied),
+        ("cache.direct.copies", copies),
+        _cost.traffic(problem.traffic),
+    )
+    return Estimate(work)
+
+
+class Roles(NamedTuple):
+    """What the axes are to the driver (fastconv/_native/direct.cpp), as extents and taps."""
+
+    columns: int
+    column_taps: int
+    rows: int
+    row_taps: int
+    outer: int  # outputs along all other axes
+    outer_taps: int
+    row_axis: int
+
+
+def roles_of(problem: Problem) -> Roles:
+    """Vectors lie along the last axis, registers along that of the others with the most taps."""
+    out, w = problem.out, problem.w
+    last = len(out) - 1
+    columns, column_taps = out[last], w[last]
+    ends = last
+    if last > 0 and column_taps == 1 and columns * problem.dtype.itemsize <= _UNIT_BYTES:
+        ends = last - 1  # channels move with their pixel
+        columns, column_taps = columns * out[ends], w[ends]
+    row_axis, row_taps = -1, 1
+    for a in range(ends):
+        if w[a] > 1 and w[a] >= row_taps and a in problem.axes and out[a] > 1:
+            row_axis, row_taps = a, w[a]
+    rows = out[row_axis] if row_axis >= 0 else 1
+    outputs = math.prod(out)
+    return Roles(
+        columns,
+        column_taps,
+        rows,
+        row_taps,
+        outputs // max(columns * rows, 1),
+        max(problem.taps // (column_taps * row_taps), 1),
+        row_axis,
+    )
+
+
+def _inside(problem: Problem, roles: Roles) -> float:
+    """Return the share of bands whose windows lie inside the data along rows and outer axes."""
+    share = 1.0
+    for a in problem.axes[:-1]:
+        taps, n, offset = problem.w[a], problem.out[a], problem.offset[a]
+        first, last = max(-offset, 0), min(n, problem.x[a] - taps + 1 - offset)
+        lost = _TILE_ROWS - 1 if a == roles.row_axis else 0
+        share *= max(last - first - lost, 0) / n
+    return share
 
 
 def _pays_in_blocks(problem: Problem) -> bool:
@@ -69,11 +151,18 @@ def _pays_in_blocks(problem: Problem) -> bool:
     )
 
 
-def build(problem: Problem) -> Runner:
-    """Return the callable that solves problems of this shape."""
+def error(problem: Problem) -> float:
+    """Return what a sum may err by, beside its products."""
+    return _rounding.direct_bound(problem.taps, problem.dtype)
+
+
+def build(problem: Problem, shared: float | None = None) -> Runner:
+    """Return the callable that solves problems of this shape; `shared` as predicted."""
+    if shared is None:
+        shared = _cost.predict(estimate(problem)).shared
     return Runner(
         problem,
-        _arithmetic(problem),
+        shared,
         problem.varying,
         problem.padded and problem.boundary is Boundary.ZERO,
         _pays_in_blocks(problem),
@@ -86,7 +175,7 @@ class Runner:
     """Solves one problem with the direct kernels."""
 
     problem: Problem
-    seconds: float  # on one core
+    shared: float  # seconds of work that threads share
     varying: Shape
     meets_zeros: bool  # whether some window reaches the zeros beyond an edge
     in_blocks: bool  # whether data of its own dtype goes through blocks, too
@@ -110,7 +199,7 @@ class Runner:
     ) -> None:
         """Fill `out`."""
         problem = self.problem
-        threads = _cost.threads_for(self.seconds, threads)
+        threads = _cost.threads_for(self.shared, threads)
         if not self.varying:
             self._correlate(x, kernel.finite, out, threads)
         else:

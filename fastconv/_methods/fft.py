@@ -25,19 +25,21 @@ from typing import Any
 import numpy as np
 
 from fastconv import _cost
+from fastconv._cost import Estimate
 from fastconv._methods import _nonfinite, _rounding, _workers, direct
 from fastconv._methods._transforms import TransformSpec, borrowed, fast_length
 from fastconv._native import _core
-from fastconv._problem import Boundary, Estimate, Problem, Reason, Shape
+from fastconv._problem import Boundary, Problem, Reason, Shape
 
 NAME = "fft"
+PLAIN = False
 
 # Bytes of data in one batch of blocks: enough for every thread, and still in the cache.
 _BATCH_BYTES = 1 << 20
 # Up to this size a call costs more than its transforms: single precision goes through double.
 _DOUBLE_ELEMENTS = 1 << 12
-# Lengths tried along one axis, by the number of axes: their product is the candidates.
-_LENGTHS_TRIED = {1: 24, 2: 8, 3: 4}
+# Levels of the transforms along other axes, as far as the choice of one axis's length goes.
+_OTHER_LEVELS = 3
 # Parts that a kernel may be cut into along one axis.
 _MOST_PARTS = 64
 
@@ -62,7 +64,7 @@ class Layout:
     blocks: tuple[AxisBlocks, ...]
     parts: Shape  # of the kernel along each transformed axis
     batch: int  # blocks that are transformed together
-    seconds: float  # on one core
+    work: tuple[tuple[str, float], ...]
     workspace: int
 
     @property
@@ -120,16 +122,18 @@ def _integer_error(problem: Problem, layout: Layout) -> float:
     return _rounding.proven_bound(n) * norms
 
 
-def estimate(problem: Problem, threads: int) -> Estimate:
+def least(problem: Problem) -> float:
+    """Return the seconds of a call, and of transforms as large as the kernel for each output."""
+    rate = _cost.coefficient("arithmetic.fft.cache.4")
+    flops = 5 * math.log2(max(problem.taps, 2)) * math.prod(problem.out)
+    return _cost.coefficient("call.fft") + flops * rate
+
+
+def estimate(problem: Problem) -> Estimate:
     """Transforms at FFTW's rate, and the copies around them."""
     layout = choose_layout(problem)
     assert layout is not None
-    seconds = _cost.parallel(layout.seconds, threads)
-    copies = _cost.fft_copies(problem.traffic)
-    bound = "memory" if copies > layout.seconds / 2 else "arithmetic"
-    if seconds < _cost.FFT_CALL_SECONDS:
-        bound = "call"
-    return Estimate(seconds + _cost.FFT_CALL_SECONDS, bound, layout.workspace)
+    return Estimate((("call.fft", 1), *layout.work), layout.workspace)
 
 
 # --- choosing the blocks --------------------------------------------------------------------------
@@ -142,71 +146,106 @@ def _transformed_axes(problem: Problem) -> Shape:
 
 @functools.lru_cache(maxsize=512)
 def choose_layout(problem: Problem, wide: bool = False) -> Layout | None:
-    """Return the cheapest cut within the workspace bound, or None; `wide` transforms in double."""
+    """Return a cheap cut within the workspace bound, or None; `wide` transforms in double."""
     axes = _transformed_axes(problem)
     parts = [1] * len(axes)
     while True:
-        best = min(_layouts(problem, wide, axes, tuple(parts)), key=_seconds, default=None)
-        if best is not None:
-            return best
+        layout = _layout(problem, wide, axes, tuple(parts))
+        if layout is not None:
+            return layout
         longest = max(range(len(axes)), key=lambda i: problem.w[axes[i]] / parts[i])
         parts[longest] *= 2
         if parts[longest] > min(_MOST_PARTS, problem.w[axes[longest]]):
             return None
 
 
-def _seconds(layout: Layout) -> float:
-    return layout.seconds
+def _layout(problem: Problem, wide: bool, axes: Shape, parts: Shape) -> Layout | None:
+    """
+    Return the cheapest cut within the workspace bound, for this number of parts of the kernel.
 
-
-def _layouts(problem: Problem, wide: bool, axes: Shape, parts: Shape) -> Iterator[Layout]:
-    """Every cut within the workspace bound, for this number of parts of the kernel."""
+    The cheapest lengths of each axis by itself are tried first, then what is smaller along one.
+    """
     dtype = _transform_dtype(problem, wide)
-    tried = _LENGTHS_TRIED.get(len(axes), 2)
+    item = dtype.itemsize
+    # Data and spectrum of a batch (integers pass through a third buffer), and the kernel's.
+    buffers = 2 if dtype == problem.dtype else 3
     choices = [
-        _axis_choices(problem, a, -(-problem.w[a] // p), p > 1, tried)
-        for a, p in zip(axes, parts, strict=True)
+        _lengths(problem, a, -(-problem.w[a] // p), p > 1) for a, p in zip(axes, parts, strict=True)
     ]
-    others = math.prod(n for a, n in enumerate(problem.out) if a not in axes)
-    for blocks in itertools.product(*choices):
-        n = math.prod(b.length for b in blocks)
-        count = others * math.prod(b.count for b in blocks)
-        item = dtype.itemsize
-        batch = max(1, min(count, _BATCH_BYTES // (n * item)))
-        # Data and spectrum of a batch (integers pass through a third buffer), and the kernel's.
-        buffers = 2 if dtype == problem.dtype else 3
-        workspace = (buffers * batch + 3) * n * item
-        if workspace > problem.workspace_limit:
-            continue
-        kernels = math.prod(parts) * math.prod(problem.x[a] for a in problem.varying)
-        flops = (2 * count * math.prod(parts) + kernels) * 5.0 * n * math.log2(max(n, 2))
-        if dtype.kind != "c":
-            flops /= 2
-        rate = _cost.fft_rate(dtype, 2 * n * item)
-        seconds = flops / rate + _cost.fft_copies(count * math.prod(parts) * n * item)
-        yield Layout(axes, blocks, parts, batch, seconds, workspace)
+    most = problem.workspace_limit // ((buffers + 3) * item)
+    lengths = [_cheapest(c) for c in choices]
+    while math.prod(length for length, _ in lengths) > most:
+        # The longest axis that can be shorter becomes so.
+        shorter = [
+            (length, i, max((c for c in choices[i] if c[0] < length), default=None))
+            for i, (length, _) in enumerate(lengths)
+        ]
+        able = [s for s in shorter if s[2] is not None]
+        if not able:
+            return None
+        _, i, choice = max(able, key=lambda s: s[:2])
+        lengths[i] = choice
+    n = math.prod(length for length, _ in lengths)
+    others = math.prod(m for a, m in enumerate(problem.out) if a not in axes)
+    count = others * math.prod(blocks for _, blocks in lengths)
+    batch = max(1, min(count, _BATCH_BYTES // (n * item), most // n))
+    whole = math.prod(parts)
+    kernels = whole * math.prod(problem.x[a] for a in problem.varying)
+    flops = (2 * count * whole + kernels) * 5.0 * n * math.log2(max(n, 2))
+    if dtype.kind != "c":
+        flops /= 2
+    scalar = min(item // (2 if dtype.kind == "c" else 1), 16)
+    where = "cache" if 2 * n * item <= _cost.FFT_CACHE_BYTES else "memory"
+    elements = count * whole * n
+    work = (
+        (f"arithmetic.fft.{where}.{scalar}", flops),
+        ("cache.fft.copied", elements * item),
+        ("cache.fft.strided", elements if axes[-1] != len(problem.out) - 1 else 0),
+        ("cache.fft.lines", elements / lengths[-1][0]),
+    )
+    blocks = tuple(
+        _blocks(problem, a, -(-problem.w[a] // p), length)
+        for a, p, (length, _) in zip(axes, parts, lengths, strict=True)
+    )
+    return Layout(axes, blocks, parts, batch, work, (buffers * batch + 3) * n * item)
 
 
-def _axis_choices(
-    problem: Problem, axis: int, taps: int, in_parts: bool, tried: int
-) -> list[AxisBlocks]:
-    out, offset, n = problem.out[axis], problem.offset[axis], problem.x[axis]
-    choices = []
-    reach = out + offset + taps - 1
-    if problem.boundary is Boundary.ZERO and not in_parts and offset + taps - 1 >= 0:
-        # The zeros beyond one edge serve the other too: what wraps around is zero.
-        length = fast_length(max(n, taps, reach, n - min(offset, 0)))
-        choices.append(AxisBlocks(length, 1, out, offset + taps - 1, 0, 0))
-    else:
-        choices.append(_windowed(fast_length(out + taps - 1), out, offset, taps))
+def _cheapest(choices: list[tuple[int, int]]) -> tuple[int, int]:
+    return min(choices, key=lambda c: c[0] * c[1] * (_OTHER_LEVELS + math.log2(c[0])))
+
+
+def _lengths(problem: Problem, axis: int, taps: int, in_parts: bool) -> list[tuple[int, int]]:
+    """Return the lengths of transforms to choose from, each with the blocks that it takes."""
+    out = problem.out[axis]
+    choices = [(_whole_length(problem, axis, taps, in_parts), 1)]
     length = 1 << max(taps.bit_length(), 5)
-    while length < choices[0].length and len(choices) < tried:
-        choices.append(_windowed(length, out, offset, taps))
+    while length < choices[0][0]:
+        choices.append((length, -(-out // (length - taps + 1))))
         length *= 2
     return choices
 
 
-def _windowed(length: int, out: int, offset: int, taps: int) -> AxisBlocks:
+def _wraps(problem: Problem, axis: int, taps: int, in_parts: bool) -> bool:
+    """Whether the zeros beyond one edge serve the other, too: what wraps around is zero."""
+    return (
+        problem.boundary is Boundary.ZERO and not in_parts and problem.offset[axis] + taps - 1 >= 0
+    )
+
+
+def _whole_length(problem: Problem, axis: int, taps: int, in_parts: bool) -> int:
+    """Return the length of the one transform that gives all outputs."""
+    out, offset, n = problem.out[axis], problem.offset[axis], problem.x[axis]
+    if not _wraps(problem, axis, taps, in_parts):
+        return fast_length(out + taps - 1)
+    return fast_length(max(n, taps, out + offset + taps - 1, n - min(offset, 0)))
+
+
+def _blocks(problem: Problem, axis: int, taps: int, length: int) -> AxisBlocks:
+    out, offset = problem.out[axis], problem.offset[axis]
+    in_parts = taps < problem.w[axis]
+    whole = length == _whole_length(problem, axis, taps, in_parts)
+    if whole and _wraps(problem, axis, taps, in_parts):
+        return AxisBlocks(length, 1, out, offset + taps - 1, 0, 0)
     valid = min(length - taps + 1, out)
     return AxisBlocks(length, -(-out // valid), valid, taps - 1, offset, valid)
 
@@ -234,11 +273,22 @@ class Kernel:
     nonfinite: bool
 
 
-def build(problem: Problem) -> Runner:
-    """Return the callable that solves problems of this shape."""
+def error(problem: Problem) -> float:
+    """Return what outputs may err by, beside the norms of data and kernel; integers do not."""
+    layout = choose_layout(problem)
+    if layout is None or problem.dtype.kind in "iu":
+        return 0.0
+    bound = _rounding.relative_bound(math.prod(layout.lengths), _transform_dtype(problem, False))
+    return bound + _rounding.unit_roundoff(problem.dtype)
+
+
+def build(problem: Problem, shared: float | None = None) -> Runner:
+    """Return the callable that solves problems of this shape; `shared` as predicted."""
+    if shared is None:
+        shared = _cost.predict(estimate(problem)).shared
     layout = choose_layout(problem)
     assert layout is not None
-    return Runner(problem, layout, _transform_dtype(problem, False))
+    return Runner(problem, shared, layout, _transform_dtype(problem, False))
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +296,7 @@ class Runner:
     """Solves one problem by its layout."""
 
     problem: Problem
+    shared: float  # seconds of work that threads share
     layout: Layout
     transform_dtype: np.dtype[Any]
 
@@ -312,7 +363,7 @@ class Runner:
     def __call__(self, x: np.ndarray, kernel: Kernel, out: np.ndarray, threads: int) -> None:
         """Fill `out`."""
         problem = self.problem
-        threads = _cost.threads_for(self.layout.seconds, threads)
+        threads = _cost.threads_for(self.shared, threads)
         met = Met.NOTHING
         for at, parts in zip(problem.kernels(), kernel.spectra, strict=True):
             for number, (starts, spectrum) in enumerate(parts):
@@ -420,7 +471,7 @@ def solve_wider(
     layout = choose_layout(problem, wide=True)
     wide = _transform_dtype(problem, wide=True)
     if layout is not None and wide != problem.dtype:
-        runner = Runner(problem, layout, wide)
+        runner = Runner(problem, math.inf, layout, wide)
     elif direct.reject(problem) is None:
         runner = direct.build(problem)
     else:

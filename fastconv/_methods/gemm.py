@@ -19,13 +19,15 @@ from typing import Any
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import _reference_layers
+from fastconv._cost import Estimate
+from fastconv._methods import _reference_layers, _rounding
 from fastconv._methods._finish import activate, add_bias
 from fastconv._methods._nonfinite import all_finite
 from fastconv._methods._phases import Phase, meets_zeros, phases
-from fastconv._problem import Estimate, Problem, Reason, Shape, Weights
+from fastconv._problem import Problem, Reason, Shape, Weights
 
 NAME = "gemm"
+PLAIN = True
 
 _DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
 # Outputs that a panel has before its taps are cut.
@@ -43,9 +45,15 @@ def reject(problem: Problem) -> Reason | None:
     return None if problem.dtype in _DTYPES else Reason.DTYPE
 
 
-def estimate(problem: Problem, threads: int) -> Estimate:
+def least(problem: Problem) -> float:
+    """Return the seconds of a call, and of the products alone."""
+    rate = _cost.coefficient("arithmetic.gemm.4")
+    return _cost.coefficient("call.gemm.spin") + problem.macs * rate
+
+
+def estimate(problem: Problem) -> Estimate:
     """Products at BLAS's rate, and panels at that of NumPy's copies."""
-    arithmetic = copies = calls = 0.0
+    products = copied = copies = calls = 0.0
     workspace = 0
     for phase in phases(problem):
         if phase.problem is None:
@@ -53,20 +61,33 @@ def estimate(problem: Problem, threads: int) -> Estimate:
         part, cut = phase.problem, _cut(phase.problem)
         rows = part.w[1]
         filled = rows / (rows + _cost.GEMM_IDLE_ROWS)
-        arithmetic += part.macs / (_cost.gemm_rate(part.dtype) * filled)
-        patches = math.prod(part.out) // rows * part.taps * part.dtype.itemsize
-        copies += 0.0 if _pointwise(part) else patches / _cost.GEMM_PANEL_RATE
+        products += part.macs / filled
+        if not _pointwise(part):
+            copied += math.prod(part.out) // rows * part.taps * part.dtype.itemsize
         panels = math.prod(-(-n // size) for n, size in zip(_extents(part), cut, strict=True))
-        calls += _cost.GEMM_CALL_SECONDS + panels * _copies(cut) * _cost.GEMM_COPY_SECONDS
+        copies += panels * _copies(cut)
+        calls += 1
         workspace = max(workspace, _workspace(part, cut))
-    memory = problem.traffic / _cost.MEMORY_RATE
-    seconds = max(arithmetic + copies, memory) + calls + _cost.GEMM_SPIN_SECONDS
-    bound = max((arithmetic, "arithmetic"), (max(copies, memory), "memory"), (calls, "call"))[1]
-    return Estimate(seconds, bound, workspace)
+    scalar = problem.dtype.itemsize // (2 if problem.dtype.kind == "c" else 1)
+    work = (
+        ("call.gemm", calls),
+        ("call.gemm.spin", 1),
+        (f"arithmetic.gemm.{scalar}", products),
+        ("cache.gemm.copied", copied),
+        ("cache.gemm.copies", copies),
+        ("cache.gemm.results", math.prod(problem.out) * problem.dtype.itemsize),
+        _cost.traffic(problem.traffic),
+    )
+    return Estimate(work, workspace, pieces=1)
 
 
-def build(problem: Problem) -> Runner:
-    """Return the callable that solves problems of this shape."""
+def error(problem: Problem) -> float:
+    """Return what a sum may err by, beside its products."""
+    return _rounding.direct_bound(problem.taps, problem.dtype)
+
+
+def build(problem: Problem, shared: float | None = None) -> Runner:
+    """Return the callable that solves problems of this shape; its threads are not ours."""
     parts = tuple(
         (phase, () if phase.problem is None else _cut(phase.problem)) for phase in phases(problem)
     )

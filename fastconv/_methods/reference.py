@@ -16,10 +16,12 @@ from typing import Any
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import _reference_layers
-from fastconv._problem import Boundary, Estimate, Problem, Reason, Weights
+from fastconv._cost import Estimate
+from fastconv._methods import _reference_layers, _rounding
+from fastconv._problem import Boundary, Problem, Reason, Weights
 
 NAME = "reference"
+PLAIN = True
 
 # Outputs that are computed at once: about four arrays of them are held.
 _SLAB_ELEMENTS = 1 << 18
@@ -30,20 +32,32 @@ def reject(problem: Problem) -> Reason | None:
     return Reason.PASSES if problem.by_passes and not problem.empty else None
 
 
-def estimate(problem: Problem, threads: int) -> Estimate:
+def least(problem: Problem) -> float:
+    """Return the seconds of an empty call."""
+    return _cost.coefficient("call.reference")
+
+
+def estimate(problem: Problem) -> Estimate:
     """One pass over the output a tap."""
     if problem.layer:
         passes = math.prod(problem.w[a] for a in problem.axes)
     else:
         passes = problem.taps * math.prod(problem.w[a] for a in problem.varying)
-    arithmetic = problem.macs / _cost.REFERENCE_RATE
-    call = _cost.REFERENCE_CALL_SECONDS + passes * _cost.REFERENCE_TAP_SECONDS
-    bound = "arithmetic" if arithmetic > call else "call"
-    return Estimate(arithmetic + call, bound, 4 * _SLAB_ELEMENTS * problem.dtype.itemsize)
+    work = (
+        ("call.reference", 1),
+        ("call.reference.tap", passes),
+        (f"arithmetic.reference{'.layer' if problem.layer else ''}", problem.macs),
+    )
+    return Estimate(work, 4 * _SLAB_ELEMENTS * problem.dtype.itemsize, pieces=1)
 
 
-def build(problem: Problem) -> Runner:
-    """Return the callable that solves problems of this shape."""
+def error(problem: Problem) -> float:
+    """Return what a sum may err by, beside its products."""
+    return _rounding.direct_bound(problem.taps, problem.dtype)
+
+
+def build(problem: Problem, shared: float | None = None) -> Runner:
+    """Return the callable that solves problems of this shape; its threads are not ours."""
     return Runner(problem)
 
 

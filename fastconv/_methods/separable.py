@@ -16,11 +16,13 @@ from typing import Any
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import _blocks, _lines, reference
+from fastconv._cost import Estimate
+from fastconv._methods import _blocks, _lines, _rounding, reference
 from fastconv._native import _core
-from fastconv._problem import SMALL_SIZE, Boundary, Estimate, Lines, Problem, Reason, Shape
+from fastconv._problem import SMALL_SIZE, Boundary, Lines, Problem, Reason, Shape
 
 NAME = "separable"
+PLAIN = False
 
 
 def reject(problem: Problem) -> Reason | None:
@@ -45,33 +47,35 @@ def _passes(problem: Problem) -> Shape:
     return problem.lines or tuple(a for a in problem.axes if problem.w[a] > 1)
 
 
-def _work(problem: Problem) -> float:
-    """Multiply-adds on one element, or what takes as long."""
-    terms = max(problem.terms or 1, 1)
-    if problem.box:
-        sums = sum(2 * math.log2(max(problem.w[a], 2)) for a in _passes(problem))
-        return sums * _cost.BOX_SUM_MACS
-    return float(terms * sum(problem.w[a] for a in _passes(problem)))
+def least(problem: Problem) -> float:
+    """Nothing that could be said without counting."""
+    return 0.0
 
 
-def estimate(problem: Problem, threads: int) -> Estimate:
-    """Arithmetic at the tiles' rate and copies through the scratch, or memory traffic."""
-    elements = math.prod(problem.out)
-    rate = _cost.direct_rate(problem.dtype) * _cost.PASS_EFFICIENCY
-    if _blocks.is_ordered(problem):
-        rate /= _cost.ORDERED_SLOWDOWN
-    arithmetic = elements * (_work(problem) / rate + _cost.BLOCK_COPY_SECONDS)
-    memory = problem.traffic / _cost.MEMORY_RATE
-    rounds = 1 if _blocks.fits(problem, _passes(problem)) else len(_passes(problem))
-    seconds = _cost.parallel(max(arithmetic, rounds * memory), threads) + _cost.CALL_SECONDS
-    bound = "arithmetic" if arithmetic > rounds * memory else "memory"
-    return Estimate(seconds, "call" if seconds / 2 < _cost.CALL_SECONDS else bound)
+def estimate(problem: Problem) -> Estimate:
+    """Passes over blocks that are staged once, or over whole arrays where no block holds them."""
+    axes = _passes(problem)
+    rounds = 1 if _blocks.fits(problem, axes) else len(axes)
+    found = 0 if problem.lines else math.prod(problem.w)
+    work = (
+        ("call.separable.found", found),
+        *_blocks.pass_work(problem, axes),
+        _cost.traffic(rounds * problem.traffic),
+    )
+    return Estimate(work)
 
 
-def build(problem: Problem) -> Runner:
-    """Return the callable that solves problems of this shape."""
-    arithmetic = math.prod(problem.out) * _work(problem) / _cost.direct_rate(problem.dtype)
-    return Runner(problem, arithmetic, problem.fill_element)
+def error(problem: Problem) -> float:
+    """Return what passes may err by, one after the other, and what finding their lines left out."""
+    passes = sum(_rounding.direct_bound(problem.w[a], problem.dtype) for a in _passes(problem))
+    return passes if problem.lines else passes + _lines.error(problem.dtype)
+
+
+def build(problem: Problem, shared: float | None = None) -> Runner:
+    """Return the callable that solves problems of this shape; `shared` as predicted."""
+    if shared is None:
+        shared = _cost.predict(estimate(problem)).shared
+    return Runner(problem, shared, problem.fill_element)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +83,7 @@ class Runner:
     """Solves one problem by passes."""
 
     problem: Problem
-    seconds: float  # on one core
+    shared: float  # seconds of work that threads share
     fill: np.ndarray | None
 
     def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
@@ -102,7 +106,7 @@ class Runner:
     def __call__(self, x: np.ndarray, kernel: Lines, out: np.ndarray, threads: int) -> None:
         """Fill `out`."""
         problem = self.problem
-        threads = _cost.threads_for(self.seconds, threads)
+        threads = _cost.threads_for(self.shared, threads)
         if _blocks.fits(problem, kernel.axes) and _run(problem, x, kernel, out, self.fill, threads):
             return
         for number, lines in enumerate(kernel.terms):

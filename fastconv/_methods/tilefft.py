@@ -16,33 +16,35 @@ from __future__ import annotations
 
 import enum
 import functools
-import itertools
 import math
+import sys
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastconv import _cost
+from fastconv._cost import Estimate, Work
 from fastconv._methods import _again, _nonfinite, _rounding, direct
 from fastconv._methods._spectra import SpectrumCache
 from fastconv._native import _core
-from fastconv._problem import Estimate, Problem, Reason, Shape
+from fastconv._problem import Problem, Reason, Shape
 
 NAME = "tilefft"
+PLAIN = False
 
-# Lengths of transforms that are tried along one axis, in lanes and in four steps, and along each of
-# several.
-_LENGTHS = tuple(1 << p for p in range(6, 17))
-_LONG_LENGTHS = tuple(1 << p for p in range(13, 21))
-_TILE_LENGTHS = tuple(1 << p for p in range(4, 11))
+# Powers of two of the lengths of transforms along one axis, in lanes and in four steps, and along
+# each of several.
+_LINE_LEVELS, _LONG_LEVELS, _TILE_LEVELS = range(6, 17), range(13, 21), range(4, 11)
 _MOST_TILE_AXES = 3
 _MOST_TILE_POINTS = 1 << 22
 # A tile gives at least this part of its points along each axis.
 _LEAST_VALID = 8
-# Lengths tried along each axis: their product is the candidates.
-_LENGTHS_TRIED = 4
+# Lengths tried along each axis, from the shortest that holds the kernel.
+_LEVELS_TRIED = 5
+# Levels of the transforms along other axes, as far as the choice of one axis's length goes.
+_OTHER_LEVELS = 6
 # Results may err by no more than this part of the largest of 32 neighbours, in the worst case; on
 # ordinary data that is √N times less.
 PROMISE = 1 / 32
@@ -71,19 +73,11 @@ class Layout:
     points: Shape  # of a transform along each axis
     step: Shape  # outputs of a block along each axis
     batches: int  # of blocks that are transformed together
-    batch_seconds: float
+    batch_work: Work
     workspace: int  # of one thread
     shared: int  # bytes that all threads share
     threads: int  # that there is room for
     together: bool = False  # all threads work on one batch at a time
-
-    def seconds(self, threads: int) -> float:
-        """Of all batches, on so many threads."""
-        if not self.together:
-            return -(-self.batches // threads) * self.batch_seconds
-        share = 1 + _cost.THREAD_EFFICIENCY * (threads - 1)
-        forks = _FORKS * _cost.FORK_SECONDS if threads > 1 else 0
-        return self.batches * (self.batch_seconds / share + forks)
 
 
 def compute_dtype(problem: Problem) -> np.dtype[Any]:
@@ -115,7 +109,7 @@ def reject(problem: Problem) -> Reason | None:
     if problem.dtype.kind in "iu" and _magnitude(problem) is None:
         return Reason.UNKNOWN_RANGE
     if choose_layout(problem) is None:
-        inexact = problem.dtype.kind in "iu" and not _is_exact(problem, min(_LENGTHS))
+        inexact = problem.dtype.kind in "iu" and not _is_exact(problem, 1 << _LINE_LEVELS.start)
         return Reason.INEXACT if inexact else Reason.WORKSPACE
     return None
 
@@ -146,21 +140,78 @@ def _is_exact(problem: Problem, points: int) -> bool:
 # --- choosing the blocks --------------------------------------------------------------------------
 
 
+class _Cut(NamedTuple):
+    """A way of cutting the axes into blocks, before it is known whether there is room for it."""
+
+    form: Form
+    points: Shape
+    step: Shape
+    batches: int
+    work: Work  # of one batch
+
+
 @functools.lru_cache(maxsize=512)
 def choose_layout(problem: Problem) -> Layout | None:
     """Return the cheapest length of blocks within the workspace bound, or None."""
     axes = _transformed_axes(problem)
-    layouts: Iterator[Layout] = _tiles(problem, axes)
     if len(axes) == 1:
-        layouts = itertools.chain(_lines(problem, axes[0]), _long_lines(problem, axes[0]))
+        cuts = [*_lines(problem, axes[0]), *_long_lines(problem, axes[0])]
+    else:
+        cuts = _tiles(problem, axes)
     if problem.dtype.kind in "iu":
-        layouts = (o for o in layouts if _is_exact(problem, math.prod(o.points)))
-    return min(layouts, key=_seconds_on_all_cores, default=None)
+        cuts = [c for c in cuts if _is_exact(problem, math.prod(c.points))]
+    ranked = sorted((_seconds(cut), number) for number, cut in enumerate(cuts))
+    for _, number in ranked:
+        layout = _with_room(problem, axes, cuts[number])
+        if layout is not None:
+            return layout
+    return None
 
 
-def _seconds_on_all_cores(layout: Layout) -> float:
-    """Few large batches leave cores idle."""
-    return layout.seconds(min(_cost.CORES, layout.threads))
+def _seconds(cut: _Cut) -> float:
+    """Return the seconds on all cores: few large batches leave some idle, or work together."""
+    each = sum(_cost.coefficient(unit) * count for unit, count in cut.work)
+    apart = -(-cut.batches // _cost.CORES) * each
+    return apart if cut.form is Form.LINES else min(apart, _seconds_together(cut.batches, each))
+
+
+def _seconds_together(batches: int, each: float, threads: int = _cost.CORES) -> float:
+    share = 1 + _cost.THREAD_EFFICIENCY * (threads - 1)
+    forks = _FORKS * _cost.coefficient("call.fork") if threads > 1 else 0
+    return batches * (each / share + forks)
+
+
+def _with_room(problem: Problem, axes: Shape, cut: _Cut) -> Layout | None:
+    """Return the layout of a cut, its threads apart or together, or None where it has no room."""
+    dtype = compute_dtype(problem)
+    scalar = dtype.itemsize // (2 if dtype.kind == "c" else 1)
+    points = math.prod(cut.points)
+    rest = cut.form, axes, cut.points, cut.step, cut.batches, cut.work
+    shared = 2 * points * scalar  # the spectrum, and twiddles
+    if cut.form is Form.LINES:
+        # The lines pass through scratch of the planes' size where they cannot be read in place.
+        workspace = 4 * points * _core.line_fft_lanes(dtype) * scalar + points * dtype.itemsize
+        threads = _room(problem, workspace, shared)
+        return Layout(*rest, workspace, shared, threads) if threads > 0 else None
+    if shared > problem.workspace_limit:
+        return None
+    if cut.form is Form.LONG:
+        block, buffers = _core.four_step_scratch(dtype, points)
+    else:
+        block, buffers = _core.tile_fft_scratch(dtype, cut.points)
+    each = sum(_cost.coefficient(unit) * count for unit, count in cut.work)
+    apart = _room(problem, block + buffers, shared)
+    together = _room(problem, buffers, shared + block)
+    seconds = {}
+    if apart > 0:
+        seconds[False] = -(-cut.batches // min(_cost.CORES, apart)) * each
+    if together > 0:
+        seconds[True] = _seconds_together(cut.batches, each, min(_cost.CORES, together))
+    if not seconds:
+        return None
+    if min(seconds, key=lambda k: seconds[k]):
+        return Layout(*rest, buffers, shared + block, together, together=True)
+    return Layout(*rest, block + buffers, shared, apart)
 
 
 def _room(problem: Problem, workspace: int, shared: int) -> int:
@@ -170,119 +221,94 @@ def _room(problem: Problem, workspace: int, shared: int) -> int:
     return (problem.workspace_limit - shared) // workspace
 
 
-def _lines(problem: Problem, axis: int) -> Iterator[Layout]:
+def _lines(problem: Problem, axis: int) -> Iterator[_Cut]:
     dtype = compute_dtype(problem)
     lanes = _core.line_fft_lanes(dtype)
     real = dtype.kind == "f"
     scalar = dtype.itemsize // (1 if real else 2)
-    lines = math.prod(problem.out) // problem.out[axis]
-    skip = _skip(problem.w[axis], dtype)
-    for points in _LENGTHS:
-        if points <= skip:
-            continue
-        blocks = lines * -(-problem.out[axis] // (points - skip))
+    out = problem.out[axis]
+    lines = math.prod(problem.out) // out
+    skip = -(-(problem.w[axis] - 1) // lanes) * lanes  # outputs that are thrown away
+    strided = 0 if axis == len(problem.out) - 1 else 2 if real else 1
+    for log2 in _levels(_LINE_LEVELS, skip, out):
+        points = 1 << log2
+        blocks = lines * -(-out // (points - skip))
         batches = -(-blocks // (2 * lanes if real else lanes))
-        planes = 2 * points * lanes * scalar
-        # The lines pass through scratch of the planes' size where they cannot be read in place.
-        workspace = 2 * planes + points * dtype.itemsize
-        shared = 2 * points * scalar
-        threads = _room(problem, workspace, shared)
-        if threads <= 0:
-            continue
-        flops = 2 * 5 * points * math.log2(points) * lanes
-        seconds = flops / _cost.lane_fft_rate(scalar, planes)
-        yield Layout(
-            Form.LINES,
-            (axis,),
-            (points,),
-            (points - skip,),
-            batches,
-            seconds,
-            workspace,
-            shared,
-            threads,
+        flops = 2 * 5 * points * log2 * lanes
+        flops /= _cost.share_of_rate(_cost.LANE_FFT_LEVELS, 2 * points * lanes * scalar)
+        work = (
+            (f"arithmetic.tilefft.lines.{scalar}", flops),
+            (f"cache.tilefft.strided.{dtype.kind}", strided * points * lanes),
         )
+        yield _Cut(Form.LINES, (points,), (points - skip,), batches, work)
 
 
-def _skip(taps: int, dtype: np.dtype[Any]) -> int:
-    """Outputs of a line's block that are thrown away: whole vectors."""
-    lanes = _core.line_fft_lanes(dtype)
-    return -(-(taps - 1) // lanes) * lanes
+def _levels(levels: range, halo: int, out: int) -> range:
+    """Return the powers of two of lengths that are worth a try: longer than the halo, not idle."""
+    least = max(halo.bit_length(), levels.start)
+    most = max((halo + out - 1).bit_length(), least)
+    return range(least, min(most + 1, least + _LEVELS_TRIED, levels.stop))
 
 
-def _long_lines(problem: Problem, axis: int) -> Iterator[Layout]:
+def _long_lines(problem: Problem, axis: int) -> Iterator[_Cut]:
     dtype = compute_dtype(problem)
     if dtype.kind != "f":
         return
+    size = dtype.itemsize
     out, taps = problem.out[axis], problem.w[axis]
     lines = math.prod(problem.out) // out
-    for points in _LONG_LENGTHS:
+    for log2 in _levels(_LONG_LEVELS, taps - 1, out):
+        points = 1 << log2
         valid = points - taps + 1
         if valid < min(points // _LEAST_VALID, out):
             continue
         count = -(-out // valid)
-        batches = lines * count
-        # The kernel's spectrum, and the twiddles.
-        shared = 2 * points * dtype.itemsize
-        flops = 2 * 5 * (points / 2) * math.log2(points / 2)
-        seconds = flops / _cost.long_fft_rate(dtype.itemsize, points * dtype.itemsize)
-        step = (-(-out // count),)
-        yield from _apart_or_together(
-            problem,
-            Layout(Form.LONG, (axis,), (points,), step, batches, seconds, 0, shared, 0),
-            *_core.four_step_scratch(dtype, points),
-        )
-        if valid >= out:
-            break
+        flops = 2 * 5 * (points / 2) * (log2 - 1)
+        flops /= _cost.share_of_rate(_cost.LONG_FFT_LEVELS, points * size)
+        work = ((f"arithmetic.tilefft.long.{size}", flops),)
+        yield _Cut(Form.LONG, (points,), (-(-out // count),), lines * count, work)
 
 
-def _apart_or_together(
-    problem: Problem, layout: Layout, block: int, buffers: int
-) -> Iterator[Layout]:
-    """Yield the layout with threads on batches of their own, and on each together."""
-    threads = _room(problem, block + buffers, layout.shared)
-    if threads > 0:
-        yield replace(layout, workspace=block + buffers, threads=threads)
-    shared = layout.shared + block
-    threads = _room(problem, buffers, shared)
-    if threads > 0:
-        yield replace(layout, workspace=buffers, shared=shared, threads=threads, together=True)
-
-
-def _tiles(problem: Problem, axes: Shape) -> Iterator[Layout]:
-    dtype = compute_dtype(problem)
-    scalar = dtype.itemsize
-    lanes = _core.line_fft_lanes(dtype)
-    others = math.prod(problem.out) // math.prod(problem.out[a] for a in axes)
-    cuts = [_cuts(problem.out[a], problem.w[a], lanes if a == axes[-1] else 1) for a in axes]
-    for cut in itertools.product(*cuts):
-        points = tuple(c.points for c in cut)
-        pairs = -(-others * math.prod(c.count for c in cut) // 2)
-        spectrum = 2 * math.prod(points) * scalar
-        if math.prod(points) > _MOST_TILE_POINTS or spectrum > problem.workspace_limit:
-            continue
-        step = tuple(c.step for c in cut)
-        seconds = _pair_seconds(cut, scalar)
-        yield from _apart_or_together(
-            problem,
-            Layout(Form.TILES, axes, points, step, pairs, seconds, 0, spectrum, 0),
-            *_core.tile_fft_scratch(dtype, points),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class _Cut:
+class _Side(NamedTuple):
     """How one axis is cut into tiles."""
 
     points: int
     count: int
     step: int  # outputs of a tile
     reach: int  # data that they read
+    log2: int
 
 
-def _cuts(out: int, taps: int, multiple: int) -> list[_Cut]:
+def _tiles(problem: Problem, axes: Shape) -> list[_Cut]:
+    """Try the best side of each axis by itself, and what is next to it along one."""
+    dtype = compute_dtype(problem)
+    lanes = _core.line_fft_lanes(dtype)
+    others = math.prod(problem.out) // math.prod(problem.out[a] for a in axes)
+    sides = [_sides(problem.out[a], problem.w[a], lanes if a == axes[-1] else 1) for a in axes]
+    if not all(sides):
+        return []
+    best = [
+        min(range(len(s)), key=lambda i: s[i].points * s[i].count * (s[i].log2 + _OTHER_LEVELS))
+        for s in sides
+    ]
+    tried = [best]
+    for a, i in enumerate(best):
+        tried += [[*best[:a], j, *best[a + 1 :]] for j in (i - 1, i + 1) if 0 <= j < len(sides[a])]
     cuts = []
-    for points in _TILE_LENGTHS:
+    for chosen in tried:
+        tile = [s[i] for s, i in zip(sides, chosen, strict=True)]
+        points = tuple(side.points for side in tile)
+        if math.prod(points) <= _MOST_TILE_POINTS:
+            pairs = -(-others * math.prod(side.count for side in tile) // 2)
+            step = tuple(side.step for side in tile)
+            cuts.append(_Cut(Form.TILES, points, step, pairs, _pair_work(tile, dtype.itemsize)))
+    return cuts
+
+
+def _sides(out: int, taps: int, multiple: int) -> list[_Side]:
+    sides = []
+    for log2 in _levels(_TILE_LEVELS, taps - 1, out):
+        points = 1 << log2
         valid = points - taps + 1
         if valid < min(points // _LEAST_VALID, out):
             continue
@@ -290,52 +316,63 @@ def _cuts(out: int, taps: int, multiple: int) -> list[_Cut]:
         step = -(-out // -(-out // valid))
         whole = -(-step // multiple) * multiple
         step = whole if whole <= valid else step
-        cuts.append(_Cut(points, -(-out // step), step, step + taps - 1))
-        if valid >= out or len(cuts) == _LENGTHS_TRIED:
-            break
-    return cuts
+        sides.append(_Side(points, -(-out // step), step, step + taps - 1, log2))
+    return sides
 
 
-def _pair_seconds(cut: tuple[_Cut, ...], scalar: int) -> float:
+def _pair_work(tile: list[_Side], scalar: int) -> Work:
     """Transforms of two tiles, and the lines that are copied into them and out."""
-    points = math.prod(c.points for c in cut)
-    last = cut[-1]
+    last = tile[-1]
+    points, across, reach, step = last.points, 0, 1, 1
+    for side in tile[:-1]:
+        points *= side.points
+        across += side.log2
+        reach *= side.reach
+        step *= side.step
     # Columns that hold no data, or give no outputs, are not transformed along the other axes.
     share = (last.reach + last.step) / last.points
-    across = sum(math.log2(c.points) for c in cut[:-1])
-    flops = 5 * points * (share * across + 2 * math.log2(last.points))
-    lines = 2 * (math.prod(c.reach for c in cut[:-1]) + math.prod(c.step for c in cut[:-1]))
-    return (
-        flops / _cost.tile_fft_rate(scalar, 2 * points * scalar) + lines * _cost.TILE_LINE_SECONDS
-    )
+    flops = 5 * points * (share * across + 2 * last.log2)
+    flops /= _cost.share_of_rate(_cost.TILE_FFT_LEVELS, 2 * points * scalar)
+    lines = 2 * (reach + step)
+    return ((f"arithmetic.tilefft.tiles.{scalar}", flops), ("cache.tilefft.lines", lines))
 
 
 # --- estimating and running -----------------------------------------------------------------------
 
 
-def estimate(problem: Problem, threads: int) -> Estimate:
-    """Batches of transforms at their rate, after the kernel's."""
+def least(problem: Problem) -> float:
+    """Return the seconds of a call, and of transforms as large as the kernel for each output."""
+    rate = _cost.coefficient("arithmetic.tilefft.tiles.4")
+    flops = 2.5 * math.log2(max(problem.taps, 2)) * math.prod(problem.out)
+    return _cost.coefficient("call.tilefft") + flops * rate
+
+
+def estimate(problem: Problem) -> Estimate:
+    """Batches of transforms at their rate; the kernel's spectrum is kept from call to call."""
     layout = choose_layout(problem)
     assert layout is not None
-    used = _used_threads(layout, threads)
-    # The kernel fills one lane of half a batch, or half a pair.
-    seconds = layout.seconds(used) + layout.batch_seconds / 2 + _cost.TILE_CALL_SECONDS
-    bound = "call" if seconds < 2 * _cost.TILE_CALL_SECONDS else "arithmetic"
-    return Estimate(seconds, bound, used * layout.workspace + layout.shared)
+    work = tuple((unit, layout.batches * count) for unit, count in layout.batch_work)
+    pieces = sys.maxsize if layout.together else layout.batches
+    workspace = min(layout.threads, _cost.CORES) * layout.workspace + layout.shared
+    return Estimate((("call.tilefft", 1), *work), workspace, pieces)
 
 
-def _used_threads(layout: Layout, threads: int) -> int:
-    worth = _cost.threads_for(layout.batches * layout.batch_seconds, threads)
-    items = worth if layout.together else layout.batches
-    return max(1, min(worth, items, layout.threads))
+def error(problem: Problem) -> float:
+    """Return what outputs may err by, beside the norms of a block and the kernel."""
+    layout = choose_layout(problem)
+    if layout is None or problem.dtype.kind in "iu":
+        return 0.0
+    return _rounding.relative_bound(math.prod(layout.points), problem.dtype)
 
 
-def build(problem: Problem) -> Runner:
-    """Return the callable that solves problems of this shape."""
+def build(problem: Problem, shared: float | None = None) -> Runner:
+    """Return the callable that solves problems of this shape; `shared` as predicted."""
+    if shared is None:
+        shared = _cost.predict(estimate(problem)).shared
     layout = choose_layout(problem)
     assert layout is not None
     order = (*(a for a in range(len(problem.x)) if a not in layout.axes), *layout.axes)
-    return Runner(problem, layout, order)
+    return Runner(problem, shared, layout, order)
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,6 +391,7 @@ class Runner:
     """Solves one problem by its layout."""
 
     problem: Problem
+    shared: float  # seconds of work that threads share
     layout: Layout
     order: Shape  # of the axes, the transformed ones last
 
@@ -391,7 +429,7 @@ class Runner:
     @property
     def block_seconds(self) -> float:
         """Of one block, beside the others that are transformed with it."""
-        return self.layout.batch_seconds * self.layout.batches / self.block_count
+        return self.shared / self.block_count
 
     @property
     def block_count(self) -> int:
@@ -416,13 +454,10 @@ class Runner:
 
     def of_part(self, part: Problem) -> Runner | None:
         """Return what solves a part of the problem; None where the sum itself takes less time."""
-        if part.macs / _cost.direct_rate(part.dtype) < _cost.TILE_CALL_SECONDS:
+        by_sums = _cost.predict(direct.estimate(part)).seconds
+        if by_sums < _cost.coefficient("call.tilefft") or reject(part) is not None:
             return None
-        if reject(part) is not None:
-            return None
-        if estimate(part, 1).seconds > direct.estimate(part, 1).seconds:
-            return None
-        return build(part)
+        return build(part) if _cost.predict(estimate(part)).seconds < by_sums else None
 
     def _spectrum(self, taps: np.ndarray) -> np.ndarray:
         points, form = self.layout.points, self.layout.form
@@ -462,7 +497,8 @@ class Runner:
             The most threads.
         """
         problem, layout = self.problem, self.layout
-        threads = _used_threads(layout, threads)
+        threads = _cost.threads_for(self.shared, threads)
+        threads = min(threads, threads if layout.together else layout.batches, layout.threads)
         own = dtype == kernel.taps.dtype
         spectrum = kernel.spectrum if own else self._spectrum(kernel.taps.astype(dtype))
         x, out = x.transpose(self.order), out.transpose(self.order)

@@ -15,14 +15,16 @@ from typing import Any
 import numpy as np
 
 from fastconv import _cost
-from fastconv._methods import channels
+from fastconv._cost import Estimate
+from fastconv._methods import _rounding, channels
 from fastconv._native import _core
-from fastconv._problem import Activation, Estimate, Problem, Reason, Weights
+from fastconv._problem import Activation, Problem, Reason, Weights
 from fastconv._threads import get_num_threads
 
 NAME = "winograd"
+PLAIN = False
 
-_POINTS = 16
+_POINTS, _TAPS = 16, 9
 # Output channels for which data are transformed once.
 _BLOCK = 64
 
@@ -43,18 +45,40 @@ def reject(problem: Problem) -> Reason | None:
     return Reason.WORKSPACE if _workspace(problem) > problem.workspace_limit else None
 
 
-def estimate(problem: Problem, threads: int) -> Estimate:
+def least(problem: Problem) -> float:
+    """Return the seconds of its call, and of the products alone, four for nine."""
+    if not problem.layer or problem.dtype.kind != "f":
+        return 0.0
+    rate = _cost.coefficient(f"arithmetic.winograd.products.{problem.dtype.itemsize}")
+    return _cost.coefficient("call.winograd") + problem.macs * rate * 4 / 9
+
+
+def estimate(problem: Problem) -> Estimate:
     """Products at the kernels' rate, and the transforms of data, results and weights."""
-    seconds = _seconds(problem) + _weight_seconds(problem)
-    memory = problem.traffic / _cost.MEMORY_RATE
-    bound = "arithmetic" if seconds > memory else "memory"
-    total = _cost.parallel(max(seconds, memory), threads) + 2 * _cost.CALL_SECONDS
-    return Estimate(total, bound, _workspace(problem))
+    size = problem.dtype.itemsize
+    outputs, summed = problem.w[1:3]
+    tiles = _tiles(problem)
+    transforms = tiles * (summed * math.ceil(outputs / _BLOCK) + outputs)
+    work = (
+        ("call.winograd", 1),
+        (f"arithmetic.winograd.products.{size}", _POINTS * tiles * outputs * summed),
+        ("arithmetic.winograd.tiles", transforms * size),
+        ("arithmetic.winograd.kernels", math.prod(problem.w[:3]) * size),
+        _cost.traffic(problem.traffic),
+    )
+    return Estimate(work, _workspace(problem))
 
 
-def build(problem: Problem) -> Runner:
-    """Return the callable that solves problems of this shape."""
-    return Runner(problem, _seconds(problem), _weight_seconds(problem))
+def error(problem: Problem) -> float:
+    """Return what a sum may err by: its transforms add up nine data, and grow them fourfold."""
+    return 4 * _rounding.direct_bound(problem.taps, problem.dtype)
+
+
+def build(problem: Problem, shared: float | None = None) -> Runner:
+    """Return the callable that solves problems of this shape; `shared` as predicted."""
+    if shared is None:
+        shared = _cost.predict(estimate(problem)).shared
+    return Runner(problem, shared)
 
 
 def _tiles(problem: Problem) -> int:
@@ -63,21 +87,6 @@ def _tiles(problem: Problem) -> int:
     batch, groups, _, depth, rows, columns = problem.out
     tiles = -(-rows // 2) * -(-columns // 2)
     return batch * groups * depth * math.ceil(tiles / lanes) * lanes
-
-
-def _seconds(problem: Problem) -> float:
-    """Seconds on one core, with weights transformed."""
-    outputs, summed = problem.w[1:3]
-    products = _POINTS * _tiles(problem) * outputs * summed
-    transforms = _tiles(problem) * (summed * math.ceil(outputs / _BLOCK) + outputs)
-    return (
-        products / _cost.product_rate(problem.dtype)
-        + transforms * _cost.WINOGRAD_TILE_SECONDS * problem.dtype.itemsize / 4
-    )
-
-
-def _weight_seconds(problem: Problem) -> float:
-    return math.prod(problem.w[:3]) * _cost.WINOGRAD_KERNEL_SECONDS * problem.dtype.itemsize / 4
 
 
 def _workspace(problem: Problem) -> int:
@@ -112,8 +121,7 @@ class Runner:
     """Solves one layer."""
 
     problem: Problem
-    seconds: float  # on one core
-    weight_seconds: float
+    shared: float  # seconds of work that threads share
 
     def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
         """Takes the problem's dtype alone."""
@@ -121,7 +129,8 @@ class Runner:
 
     def prepare(self, w: Weights) -> Kernel:
         """Transform the weights."""
-        threads = _cost.threads_for(self.weight_seconds, get_num_threads())
+        seconds = w.taps.nbytes // _TAPS * _cost.coefficient("arithmetic.winograd.kernels")
+        threads = _cost.threads_for(seconds, get_num_threads())
         bias = None if w.bias is None else np.ascontiguousarray(w.bias)
         return Kernel(w, _core.winograd_weights(w.taps, threads), bias, w.activation)
 
@@ -139,7 +148,7 @@ class Runner:
             kernel.activation,
             0,
             _core.FORM_WINOGRAD,
-            _cost.threads_for(self.seconds, threads),
+            _cost.threads_for(self.shared, threads),
         )
         if not finite:
             # A tile shares its NaN and Inf among its outputs: the sum itself does not.

@@ -1,30 +1,48 @@
 #include "boundary.hpp"
 
+#include <stdint.h>
 #include <string.h>
+
+#include "sizes.hpp"
 
 namespace fastconv {
 
-ptrdiff_t map_index(ptrdiff_t i, ptrdiff_t n, Boundary boundary) {
-  if (i >= 0 && i < n) return i;
-  const auto modulo = [](ptrdiff_t a, ptrdiff_t period) {
-    const ptrdiff_t r = a % period;
+namespace {
+
+// How an extended line goes on from an index beyond its edges: elements from `source` on, each
+// `step` from the one before, until it turns.
+struct Run {
+  ptrdiff_t source, step, count;
+};
+
+Run run_at(ptrdiff_t i, ptrdiff_t n, Boundary boundary) {
+  const auto modulo = [i](ptrdiff_t period) {
+    const ptrdiff_t r = i % period;
     return r < 0 ? r + period : r;
   };
+  ptrdiff_t m;
   switch (boundary) {
     case Boundary::reflect:
-      i = modulo(i, 2 * n);
-      return i < n ? i : 2 * n - 1 - i;
+      m = modulo(2 * n);
+      return m < n ? Run{m, 1, n - m} : Run{2 * n - 1 - m, -1, 2 * n - m};
     case Boundary::mirror:
-      if (n == 1) return 0;
-      i = modulo(i, 2 * n - 2);
-      return i < n ? i : 2 * n - 2 - i;
+      if (n == 1) return {0, 0, PTRDIFF_MAX};
+      m = modulo(2 * n - 2);
+      return m < n - 1 ? Run{m, 1, n - 1 - m} : Run{2 * n - 2 - m, -1, 2 * n - 2 - m};
     case Boundary::nearest:
-      return i < 0 ? 0 : n - 1;
+      return i < 0 ? Run{0, 0, -i} : Run{n - 1, 0, PTRDIFF_MAX};
     case Boundary::wrap:
-      return modulo(i, n);
+      m = modulo(n);
+      return {m, 1, n - m};
     default:
-      return -1;
+      return {-1, 0, PTRDIFF_MAX};
   }
+}
+
+}  // namespace
+
+ptrdiff_t map_index(ptrdiff_t i, ptrdiff_t n, Boundary boundary) {
+  return i >= 0 && i < n ? i : run_at(i, n, boundary).source;
 }
 
 namespace {
@@ -74,7 +92,11 @@ void fill_units(char* out, ptrdiff_t count, ptrdiff_t unit, const char* fill) {
     memset(out, 0, size_t(count * unit));
     return;
   }
-  for (ptrdiff_t i = 0; i < count; i++) memcpy(out + i * unit, fill, size_t(unit));
+  // What is filled is copied behind itself, twice as much each time.
+  const ptrdiff_t total = count * unit;
+  memcpy(out, fill, size_t(unit));
+  for (ptrdiff_t filled = unit; filled < total; filled *= 2)
+    memcpy(out + filled, out, size_t(min(filled, total - filled)));
 }
 
 void gather_line(const char* x, char* out, const GatherAxis& axis, const Unit& u, Boundary boundary,
@@ -90,9 +112,13 @@ void gather_line(const char* x, char* out, const GatherAxis& axis, const Unit& u
       fill_units(out + (first - axis.start) * unit, last - first, unit, fill);
       return;
     }
-    for (ptrdiff_t i = first; i < last; i++)
-      copy_units(x + map_index(i, axis.x_extent, boundary) * axis.x_stride, axis.x_stride,
-                 out + (i - axis.start) * unit, 1, u);
+    for (ptrdiff_t i = first; i < last;) {
+      const Run run = run_at(i, axis.x_extent, boundary);
+      const ptrdiff_t count = min(run.count, last - i);
+      copy_units(x + run.source * axis.x_stride, run.step * axis.x_stride,
+                 out + (i - axis.start) * unit, count, u);
+      i += count;
+    }
   };
   outside(axis.start, inside_first);
   if (inside_stop > inside_first)
