@@ -108,8 +108,8 @@ core = Extension(
             *("blocks.cpp", "boundary.cpp", "channels.cpp", "depthwise.cpp", "direct.cpp"),
             *("dispatch.cpp", "dots.cpp", "finish.cpp", "fourstep.cpp", "gradients.cpp"),
             *("layers.cpp", "linefft.cpp", "lineio.cpp", "scratch.cpp", "small.cpp"),
-            *("stages.cpp", "template.cpp", "threads.cpp", "tilefft.cpp", "tiletransform.cpp"),
-            *("window.cpp", "winograd.cpp"),
+            *("stages.cpp", "template.cpp", "threads.cpp", "tilecut.cpp", "tilefft.cpp"),
+            *("tiletransform.cpp", "window.cpp", "winograd.cpp"),
         )
     ],
     depends=[*HEADERS, str(KERNELS)],

@@ -9,6 +9,7 @@ array([1., 3., 5., 3.])
 """
 
 from fastconv import ndimage, nn, numpy, signal
+from fastconv._calibrate import Calibration, calibrate
 from fastconv._config import __version__, config, show_config
 from fastconv._plan import Explanation, Plan, explain, plan
 from fastconv._problem import Spec
@@ -49,6 +50,8 @@ __all__ = [
     "get_num_threads",
     "set_num_threads",
     "num_threads",
+    "calibrate",
+    "Calibration",
     "config",
     "show_config",
     "__version__",

@@ -11,8 +11,7 @@ import numpy as np
 from fastconv._methods import _transforms
 from fastconv._native import _core
 from fastconv._threads import get_num_threads
-
-__version__ = "0.1.0"
+from fastconv._version import __version__
 
 
 def _check_environment() -> None:

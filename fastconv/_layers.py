@@ -675,6 +675,11 @@ def _choose(geometry: Geometry, method: str, threads: int) -> Choice:
     return _planner.choose(geometry.problem, method, threads)
 
 
+def clear_cache() -> None:
+    """Forget every choice."""
+    _choose.cache_clear()
+
+
 @dataclass(slots=True, eq=False)  # frozen would double the time of making one
 class LayerCall:
     """

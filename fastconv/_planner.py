@@ -287,7 +287,7 @@ def _asked_for(problem: Problem, name: str) -> tuple[Method, float] | None:
 
 
 def _widened(problem: Problem, method: str) -> Problem:
-    """Return the problem in double precision, whose results lose digits only when they are stored."""
+    """Return the problem in double precision, whose results lose digits only as stored."""
     assert problem.accuracy is not None
     lost = unit_roundoff(problem.dtype)
     if problem.dtype.char not in "fF" or problem.accuracy <= lost:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator
@@ -106,7 +107,7 @@ class Spec:
         return math.prod(self.shape)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # without slots: what follows from its fields is kept
 class Problem:
     """
     A correlation over a virtually extended input: y[p] = Σ_k w[k] · x̃[p + offset + k].
@@ -178,47 +179,47 @@ class Problem:
     spread: Shape = ()
     accuracy: float | None = None
 
-    @property
+    @functools.cached_property
     def layer(self) -> bool:
         """Whether it sums over channels."""
         return bool(self.stride)
 
-    @property
+    @functools.cached_property
     def empty(self) -> bool:
         """Whether any array has no element."""
         return 0 in self.x or 0 in self.w or 0 in self.out
 
-    @property
+    @functools.cached_property
     def taps(self) -> int:
         """Taps that each output sums, in all channels of a layer."""
         taps = math.prod(self.w[a] for a in self.axes)
         return taps * self.w[2] if self.layer else taps
 
-    @property
+    @functools.cached_property
     def macs(self) -> int:
         """Real multiply-adds that the direct method does."""
         products = math.prod(self.out) * self.taps // (math.prod(self.spread) or 1)
         return products * (4 if self.dtype.kind == "c" else 1)
 
-    @property
+    @functools.cached_property
     def traffic(self) -> int:
         """Bytes of data and result (and weights of a layer): what any method moves at the least."""
         elements = math.prod(self.x) + math.prod(self.out)
         return (elements + (math.prod(self.w) if self.layer else 0)) * self.dtype.itemsize
 
-    @property
+    @functools.cached_property
     def workspace_limit(self) -> int:
         """Bytes that a method may plan with; a quarter stays for what nobody plans."""
         return max(WORKSPACE_FLOOR, self.traffic) * 3 // 4
 
-    @property
+    @functools.cached_property
     def by_passes(self) -> bool:
         """Whether its passes are more than one convolution with the product of their lines."""
         return bool(self.lines) and (
             self.cut is not None or (self.boundary is Boundary.CONSTANT and self.fill != 0)
         )
 
-    @property
+    @functools.cached_property
     def padded(self) -> bool:
         """Whether any window reaches beyond the data."""
         return any(
@@ -226,12 +227,12 @@ class Problem:
             for a in self.axes
         )
 
-    @property
+    @functools.cached_property
     def varying(self) -> Shape:
         """Axes along which each index has a kernel of its own."""
         return tuple(a for a in range(len(self.x)) if a not in self.axes and self.w[a] > 1)
 
-    @property
+    @functools.cached_property
     def fill_element(self) -> np.ndarray | None:
         """The value beyond the edge as one element of the computation's dtype, or None for zero."""
         if self.boundary is not Boundary.CONSTANT:
@@ -337,12 +338,3 @@ class Weights:
     activation: Activation = Activation.NONE
     x_zero: int = 0
     w_zero: np.ndarray | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Estimate:
-    """What a method would take: seconds, what bounds them, and bytes beyond the arguments."""
-
-    seconds: float
-    bound: str
-    workspace: int = 0

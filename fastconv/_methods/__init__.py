@@ -26,6 +26,7 @@ from fastconv._methods import (
 )
 from fastconv._methods._lines import MOST_TERMS, count_terms, rounded
 from fastconv._methods._rounding import unit_roundoff
+from fastconv._methods.fft import measure_transforms
 from fastconv._problem import Problem, Reason
 
 
@@ -66,4 +67,13 @@ class Method(Protocol):
 
 METHODS: tuple[Method, ...] = (direct, separable, tilefft, fft, channels, winograd, gemm, reference)
 
-__all__ = ["METHODS", "MOST_TERMS", "Method", "Runner", "count_terms", "rounded", "unit_roundoff"]
+__all__ = [
+    "METHODS",
+    "MOST_TERMS",
+    "Method",
+    "Runner",
+    "count_terms",
+    "measure_transforms",
+    "rounded",
+    "unit_roundoff",
+]

@@ -94,9 +94,8 @@ def _sums(problem: Problem, tiles: float) -> tuple[str, float]:
     if not is_ordered(problem):
         return "arithmetic.blocks.tile", tiles
     vectors = _cost.vectors(problem.out[-1], problem.dtype)
-    return "arithmetic.blocks.ordered", tiles * -(
-        -vectors // _ORDERED_VECTORS
-    ) * _ORDERED_VECTORS / vectors
+    idle = -(-vectors // _ORDERED_VECTORS) * _ORDERED_VECTORS / vectors
+    return "arithmetic.blocks.ordered", tiles * idle
 
 
 def _tiles(problem: Problem, axis: int) -> float:

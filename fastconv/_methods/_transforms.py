@@ -8,7 +8,8 @@ is not thread-safe.
 
 Plans are FFTW's estimates, made in milliseconds and always the same: measured plans (up to seconds
 of planning) were within 5% of them from 8192 points on, and would differ from run to run, and with
-them the bits of every result.
+them the bits of every result. Only what `measure` has saved once for this machine, FFTW's wisdom,
+is taken instead: it stays the same, too.
 """
 
 from __future__ import annotations
@@ -17,12 +18,17 @@ import contextlib
 import functools
 import os
 import threading
-from collections.abc import Iterator
+import time
+import warnings
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from fastconv import _store
+
+_WISDOM = "wisdom.json"
 # Bytes of buffers that wait in the pool, and how many transforms.
 _POOL_BYTES = 32 << 20
 _POOL_COUNT = 32
@@ -50,12 +56,62 @@ if hasattr(os, "register_at_fork"):
 
 @functools.cache
 def _fftw() -> Any:
-    """Return pyfftw, or None where it cannot be imported."""
+    """Return pyfftw with the wisdom that was saved for it, or None where it cannot be imported."""
     try:
         import pyfftw
     except ImportError:
         return None
+    try:
+        saved = _store.read(_WISDOM)
+        if saved is not None:
+            _take_wisdom(pyfftw, saved)
+    except ValueError as error:
+        warnings.warn(
+            f"{_store.cache_directory() / _WISDOM} is ignored: {error}; fastconv.calibrate() makes "
+            "a new one",
+            RuntimeWarning,
+            stacklevel=2,
+        )
     return pyfftw
+
+
+def _take_wisdom(pyfftw: Any, saved: Any) -> None:
+    """Take wisdom that was saved, or raise ValueError with what is wrong with it."""
+    if not isinstance(saved, dict) or not isinstance(saved.get("wisdom"), list):
+        raise ValueError("it is no wisdom")
+    if saved.get("fftw") != pyfftw.fftw_version:
+        raise ValueError("it was made by another FFTW")
+    try:
+        taken = pyfftw.import_wisdom(tuple(text.encode() for text in saved["wisdom"]))
+    except (AttributeError, TypeError, ValueError):
+        taken = (False,)
+    if not all(taken):
+        raise ValueError("FFTW cannot read it")
+
+
+def measure(specs: Sequence[TransformSpec], seconds: float, save: bool) -> None:
+    """
+    Let FFTW time its ways of these transforms, and save its wisdom for later processes.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    pyfftw = _fftw()
+    if pyfftw is None:
+        return
+    began = time.perf_counter()
+    for number, spec in enumerate(specs):
+        left = seconds - (time.perf_counter() - began)
+        if left <= 0:
+            break
+        Transform(spec, measured_for=left / (len(specs) - number) / 2).plan()
+    with _pool_lock:
+        _pool.clear()
+    if save:
+        wisdom = [text.decode() for text in pyfftw.export_wisdom()]
+        _store.write(_WISDOM, {"fftw": pyfftw.fftw_version, "wisdom": wisdom})
 
 
 def library() -> str:
@@ -85,8 +141,9 @@ class TransformSpec:
 class Transform:
     """Buffers `data` and `spectrum`, and the ways between them; none is normalised."""
 
-    def __init__(self, spec: TransformSpec) -> None:
+    def __init__(self, spec: TransformSpec, measured_for: float | None = None) -> None:
         self.spec = spec
+        self._measured_for = measured_for  # seconds that a plan's measurement may take
         self._forward_plan: Any = None
         self._backward_plan: Any = None
         complex_type = np.result_type(spec.dtype, np.complex64)
@@ -109,14 +166,16 @@ class Transform:
         return tuple(range(1, 1 + len(self.spec.lengths)))
 
     def _plan(self, source: np.ndarray, target: np.ndarray, direction: str) -> Any:
+        effort = "FFTW_ESTIMATE" if self._measured_for is None else "FFTW_MEASURE"
         with _planning:
             return _fftw().FFTW(
                 source,
                 target,
                 axes=self._axes,
                 direction=direction,
-                flags=("FFTW_ESTIMATE", "FFTW_DESTROY_INPUT"),
+                flags=(effort, "FFTW_DESTROY_INPUT"),
                 threads=1,
+                planning_timelimit=self._measured_for,
                 normalise_idft=False,
             )
 

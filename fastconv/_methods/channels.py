@@ -127,15 +127,13 @@ def _work(problem: Problem) -> tuple[tuple[str, float], ...]:
         filled = _lanes_filled(math.prod(problem.out[4 if packed else 5 :]), dtype)
         filled *= 0.5 if outputs == 1 else 1.0
         staged = _read(problem) * _parts(problem) * size
+        weights = problem.out[0] * math.prod(problem.w) * _parts(problem) ** 2
         lines = math.prod(problem.out[:5]) // problem.out[2]
         return (
             (f"arithmetic.channels.{size}", problem.macs / filled),
             ("cache.channels.staged", staged),
             ("cache.channels.lines", lines * problem.w[2]),
-            (
-                "cache.channels.weights",
-                problem.out[0] * math.prod(problem.w) * _parts(problem) ** 2,
-            ),
+            ("cache.channels.weights", weights),
             ("cache.channels.sums", math.prod(problem.out) * _parts(problem) * size),
         )
     if form == _core.FORM_GRADIENTS:
@@ -145,8 +143,8 @@ def _work(problem: Problem) -> tuple[tuple[str, float], ...]:
             ("cache.gradients.packed", math.prod(problem.w)),
         )
     if form == _core.FORM_DOTS:
-        lines = problem.macs / problem.w[5]
-        return (("arithmetic.dots", lines * _cost.vectors(problem.w[5], dtype)),)
+        dots = problem.macs / problem.w[5]
+        return (("arithmetic.dots", dots * _cost.vectors(problem.w[5], dtype)),)
     planes = math.prod(problem.out[:2]) * problem.out[3]
     rows, columns = problem.out[4:]
     if problem.w[4:] == (1, 1):

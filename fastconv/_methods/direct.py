@@ -21,6 +21,8 @@ PLAIN = True
 _SCRATCH_LIMIT = 16 << 20
 _EDGE_BYTES = 8 << 10
 _TILE_ROWS = 8
+# So few taps never outgrow it.
+_FEW_TAPS = 256
 # Channels of up to so many bytes move with their pixel.
 _UNIT_BYTES = 128
 
@@ -37,6 +39,8 @@ def reject(problem: Problem) -> Reason | None:
         return Reason.PASSES
     if _blocks.is_ordered(problem) and not _blocks.fits(problem, problem.axes):
         return Reason.SCRATCH
+    if problem.taps <= _FEW_TAPS:
+        return None
     taps = sorted((problem.w[a] for a in problem.axes), reverse=True)
     item = problem.dtype.itemsize
     halo_bytes = max(problem.w, default=1) * item + _EDGE_BYTES
@@ -53,34 +57,15 @@ def least(problem: Problem) -> float:
 
 def estimate(problem: Problem) -> Estimate:
     """Calls of the tile kernels, and what is copied at the edges."""
-    kernels = math.prod(problem.x[a] for a in problem.varying)
+    kernels = math.prod([problem.x[a] for a in problem.varying])
     call = ("call.direct", kernels + bool(problem.lines))  # whose product is made
     if _blocks.is_ordered(problem) or problem.cut is not None or _pays_in_blocks(problem):
         return Estimate((call, *_blocks.dense_work(problem), _cost.traffic(problem.traffic)))
     roles = roles_of(problem)
-    code = _cost.element_code(problem.dtype)
-    vectors, tiles = _cost.vectors(roles.columns, problem.dtype), 0
-    padded = problem.padded
-    if roles.rows == 1 or roles.row_taps < -(-roles.column_taps // _cost.lanes(problem.dtype)):
-        # A line, or lines: the tile lies along it.
-        lines = roles.outer * roles.rows
-        tiles = lines * _cost.line_tiles(vectors)
-        copied = lines * 2 * roles.column_taps if padded else 0
-        shape, copies = "line", 2 * lines if padded else 0
-    else:
-        tiles = roles.outer * _cost.row_tiles(roles.rows, problem.dtype) * vectors
-        bands = roles.outer * -(-roles.rows // _TILE_ROWS)
-        copies = copied = 0.0
-        if padded:
-            inside = _inside(problem, roles)
-            copies = bands * (_TILE_ROWS + roles.row_taps - 1) * roles.outer_taps
-            halo = 2 * (roles.column_taps - 1)
-            copied = copies * ((1 - inside) * (roles.columns + halo / 2) + inside * halo)
-            if halo:  # both ends of the lines inside
-                copies *= 1 + inside
-            else:
-                copies *= 1 - inside
-        shape = "image"
+    vectors = -(-roles.column_taps // _cost.lanes(problem.dtype))
+    line = roles.row_axis < 0 or roles.row_taps < vectors
+    tiles, copies, copied = (_over_lines if line else _over_bands)(problem, roles)
+    shape, code = "line" if line else "image", _cost.element_code(problem.dtype)
     work = (
         call,
         (f"arithmetic.direct.{shape}.{code}", tiles * problem.taps),
@@ -89,6 +74,30 @@ def estimate(problem: Problem) -> Estimate:
         _cost.traffic(problem.traffic),
     )
     return Estimate(work)
+
+
+def _over_lines(problem: Problem, roles: Roles) -> tuple[float, float, float]:
+    """Count tiles that lie along lines, and the copies at both ends with their elements."""
+    lines = roles.outer * roles.rows
+    tiles = lines * _cost.line_tiles(_cost.vectors(roles.columns, problem.dtype))
+    copies = 2 * lines if problem.padded else 0
+    return tiles, copies, copies * roles.column_taps
+
+
+def _over_bands(problem: Problem, roles: Roles) -> tuple[float, float, float]:
+    """Count tiles of bands of rows, and the lines that are copied at edges with their elements."""
+    tiles = roles.outer * _cost.row_tiles(roles.rows, problem.dtype)
+    tiles *= _cost.vectors(roles.columns, problem.dtype)
+    if not problem.padded:
+        return tiles, 0, 0
+    bands = roles.outer * -(-roles.rows // _TILE_ROWS)
+    lines = bands * (_TILE_ROWS + roles.row_taps - 1) * roles.outer_taps
+    halo = roles.column_taps - 1
+    inside = _inside(problem, roles)
+    copied = (1 - inside) * (roles.columns + halo) + inside * 2 * halo
+    # Inside, both ends of the lines where they have a halo; else whole lines.
+    copies = 1 - inside + 2 * inside * bool(halo)
+    return tiles, lines * copies, lines * copied
 
 
 class Roles(NamedTuple):

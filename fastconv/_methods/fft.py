@@ -27,7 +27,7 @@ import numpy as np
 from fastconv import _cost
 from fastconv._cost import Estimate
 from fastconv._methods import _nonfinite, _rounding, _workers, direct
-from fastconv._methods._transforms import TransformSpec, borrowed, fast_length
+from fastconv._methods._transforms import TransformSpec, borrowed, fast_length, measure
 from fastconv._native import _core
 from fastconv._problem import Boundary, Problem, Reason, Shape
 
@@ -38,6 +38,8 @@ PLAIN = False
 _BATCH_BYTES = 1 << 20
 # Up to this size a call costs more than its transforms: single precision goes through double.
 _DOUBLE_ELEMENTS = 1 << 12
+# Blocks whose transforms are measured when the machine is calibrated.
+_COMMON_LENGTHS = (*((1 << p,) for p in range(8, 16)), (64, 64), (128, 128), (256, 256))
 # Levels of the transforms along other axes, as far as the choice of one axis's length goes.
 _OTHER_LEVELS = 3
 # Parts that a kernel may be cut into along one axis.
@@ -136,6 +138,20 @@ def estimate(problem: Problem) -> Estimate:
     return Estimate((("call.fft", 1), *layout.work), layout.workspace)
 
 
+def measure_transforms(seconds: float, save: bool) -> None:
+    """Let FFTW time its ways of common blocks, and save what it found for later processes."""
+    specs = [
+        TransformSpec(
+            max(1, _BATCH_BYTES // (math.prod(lengths) * np.dtype(code).itemsize)),
+            lengths,
+            np.dtype(code),
+        )
+        for lengths in _COMMON_LENGTHS
+        for code in "FDfd"
+    ]
+    measure(specs, seconds, save)
+
+
 # --- choosing the blocks --------------------------------------------------------------------------
 
 
@@ -177,14 +193,13 @@ def _layout(problem: Problem, wide: bool, axes: Shape, parts: Shape) -> Layout |
     while math.prod(length for length, _ in lengths) > most:
         # The longest axis that can be shorter becomes so.
         shorter = [
-            (length, i, max((c for c in choices[i] if c[0] < length), default=None))
+            (length, i, max(c for c in choices[i] if c[0] < length))
             for i, (length, _) in enumerate(lengths)
+            if length > min(choices[i])[0]
         ]
-        able = [s for s in shorter if s[2] is not None]
-        if not able:
+        if not shorter:
             return None
-        _, i, choice = max(able, key=lambda s: s[:2])
-        lengths[i] = choice
+        _, i, lengths[i] = max(shorter)
     n = math.prod(length for length, _ in lengths)
     others = math.prod(m for a, m in enumerate(problem.out) if a not in axes)
     count = others * math.prod(blocks for _, blocks in lengths)

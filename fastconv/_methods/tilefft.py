@@ -34,17 +34,14 @@ from fastconv._problem import Problem, Reason, Shape
 NAME = "tilefft"
 PLAIN = False
 
-# Powers of two of the lengths of transforms along one axis, in lanes and in four steps, and along
-# each of several.
-_LINE_LEVELS, _LONG_LEVELS, _TILE_LEVELS = range(6, 17), range(13, 21), range(4, 11)
+# Powers of two of the lengths of transforms along one axis, in lanes and in four steps.
+_LINE_LEVELS, _LONG_LEVELS = range(6, 17), range(13, 21)
 _MOST_TILE_AXES = 3
 _MOST_TILE_POINTS = 1 << 22
-# A tile gives at least this part of its points along each axis.
+# A block of a long line gives at least this part of its points.
 _LEAST_VALID = 8
-# Lengths tried along each axis, from the shortest that holds the kernel.
+# Lengths tried, from the shortest that holds the kernel.
 _LEVELS_TRIED = 5
-# Levels of the transforms along other axes, as far as the choice of one axis's length goes.
-_OTHER_LEVELS = 6
 # Results may err by no more than this part of the largest of 32 neighbours, in the worst case; on
 # ordinary data that is √N times less.
 PROMISE = 1 / 32
@@ -154,18 +151,25 @@ class _Cut(NamedTuple):
 def choose_layout(problem: Problem) -> Layout | None:
     """Return the cheapest length of blocks within the workspace bound, or None."""
     axes = _transformed_axes(problem)
-    if len(axes) == 1:
-        cuts = [*_lines(problem, axes[0]), *_long_lines(problem, axes[0])]
-    else:
-        cuts = _tiles(problem, axes)
-    if problem.dtype.kind in "iu":
-        cuts = [c for c in cuts if _is_exact(problem, math.prod(c.points))]
-    ranked = sorted((_seconds(cut), number) for number, cut in enumerate(cuts))
-    for _, number in ranked:
-        layout = _with_room(problem, axes, cuts[number])
-        if layout is not None:
-            return layout
-    return None
+    most = _most_points(problem)
+    if len(axes) > 1:
+        while (cut := _tiles(problem, axes, most)) is not None:
+            layout = _with_room(problem, axes, cut)
+            if layout is not None:
+                return layout
+            most = math.prod(cut.points) // 2
+        return None
+    cuts = [c for c in _line_cuts(problem, axes[0]) if c.points[0] <= most]
+    layouts = (_with_room(problem, axes, cut) for cut in sorted(cuts, key=_seconds))
+    return next((layout for layout in layouts if layout is not None), None)
+
+
+def _most_points(problem: Problem) -> int:
+    """Return how large a block may be: of integers, as large as rounding gives them back."""
+    points = _MOST_TILE_POINTS
+    while problem.dtype.kind in "iu" and points and not _is_exact(problem, points):
+        points //= 2
+    return points
 
 
 def _seconds(cut: _Cut) -> float:
@@ -221,6 +225,11 @@ def _room(problem: Problem, workspace: int, shared: int) -> int:
     return (problem.workspace_limit - shared) // workspace
 
 
+def _line_cuts(problem: Problem, axis: int) -> Iterator[_Cut]:
+    yield from _lines(problem, axis)
+    yield from _long_lines(problem, axis)
+
+
 def _lines(problem: Problem, axis: int) -> Iterator[_Cut]:
     dtype = compute_dtype(problem)
     lanes = _core.line_fft_lanes(dtype)
@@ -235,9 +244,9 @@ def _lines(problem: Problem, axis: int) -> Iterator[_Cut]:
         blocks = lines * -(-out // (points - skip))
         batches = -(-blocks // (2 * lanes if real else lanes))
         flops = 2 * 5 * points * log2 * lanes
-        flops /= _cost.share_of_rate(_cost.LANE_FFT_LEVELS, 2 * points * lanes * scalar)
+        share = _cost.share_of_rate(_cost.LANE_FFT_LEVELS, 2 * points * lanes * scalar)
         work = (
-            (f"arithmetic.tilefft.lines.{scalar}", flops),
+            (f"arithmetic.tilefft.lines.{scalar}", flops / share),
             (f"cache.tilefft.strided.{dtype.kind}", strided * points * lanes),
         )
         yield _Cut(Form.LINES, (points,), (points - skip,), batches, work)
@@ -269,72 +278,30 @@ def _long_lines(problem: Problem, axis: int) -> Iterator[_Cut]:
         yield _Cut(Form.LONG, (points,), (-(-out // count),), lines * count, work)
 
 
-class _Side(NamedTuple):
-    """How one axis is cut into tiles."""
-
-    points: int
-    count: int
-    step: int  # outputs of a tile
-    reach: int  # data that they read
-    log2: int
-
-
-def _tiles(problem: Problem, axes: Shape) -> list[_Cut]:
-    """Try the best side of each axis by itself, and what is next to it along one."""
+def _tiles(problem: Problem, axes: Shape, most_points: int) -> _Cut | None:
     dtype = compute_dtype(problem)
-    lanes = _core.line_fft_lanes(dtype)
-    others = math.prod(problem.out) // math.prod(problem.out[a] for a in axes)
-    sides = [_sides(problem.out[a], problem.w[a], lanes if a == axes[-1] else 1) for a in axes]
-    if not all(sides):
-        return []
-    best = [
-        min(range(len(s)), key=lambda i: s[i].points * s[i].count * (s[i].log2 + _OTHER_LEVELS))
-        for s in sides
-    ]
-    tried = [best]
-    for a, i in enumerate(best):
-        tried += [[*best[:a], j, *best[a + 1 :]] for j in (i - 1, i + 1) if 0 <= j < len(sides[a])]
-    cuts = []
-    for chosen in tried:
-        tile = [s[i] for s, i in zip(sides, chosen, strict=True)]
-        points = tuple(side.points for side in tile)
-        if math.prod(points) <= _MOST_TILE_POINTS:
-            pairs = -(-others * math.prod(side.count for side in tile) // 2)
-            step = tuple(side.step for side in tile)
-            cuts.append(_Cut(Form.TILES, points, step, pairs, _pair_work(tile, dtype.itemsize)))
-    return cuts
-
-
-def _sides(out: int, taps: int, multiple: int) -> list[_Side]:
-    sides = []
-    for log2 in _levels(_TILE_LEVELS, taps - 1, out):
-        points = 1 << log2
-        valid = points - taps + 1
-        if valid < min(points // _LEAST_VALID, out):
-            continue
-        # Tiles of one size, so that what they transform is as small as it can be; whole vectors.
-        step = -(-out // -(-out // valid))
-        whole = -(-step // multiple) * multiple
-        step = whole if whole <= valid else step
-        sides.append(_Side(points, -(-out // step), step, step + taps - 1, log2))
-    return sides
-
-
-def _pair_work(tile: list[_Side], scalar: int) -> Work:
-    """Transforms of two tiles, and the lines that are copied into them and out."""
-    last = tile[-1]
-    points, across, reach, step = last.points, 0, 1, 1
-    for side in tile[:-1]:
-        points *= side.points
-        across += side.log2
-        reach *= side.reach
-        step *= side.step
-    # Columns that hold no data, or give no outputs, are not transformed along the other axes.
-    share = (last.reach + last.step) / last.points
-    flops = 5 * points * (share * across + 2 * last.log2)
-    flops /= _cost.share_of_rate(_cost.TILE_FFT_LEVELS, 2 * points * scalar)
-    lines = 2 * (reach + step)
-    return ((f"arithmetic.tilefft.tiles.{scalar}", flops), ("cache.tilefft.lines", lines))
+    out = [problem.out[a] for a in axes]
+    rate, line = f"arithmetic.tilefft.tiles.{dtype.itemsize}", "cache.tilefft.lines"
+    costs = (
+        _cost.coefficient(rate),
+        _cost.coefficient(line),
+        _FORKS * _cost.coefficient("call.fork") if _cost.CORES > 1 else 0.0,
+        _cost.CORES,
+        1 + _cost.THREAD_EFFICIENCY * (_cost.CORES - 1),
+    )
+    found = _core.cheapest_tiles(
+        out,
+        [problem.w[a] for a in axes],
+        math.prod(problem.out) // math.prod(out),
+        dtype,
+        most_points,
+        costs,
+        _cost.TILE_FFT_LEVELS,
+    )
+    if found is None:
+        return None
+    points, step, pairs, flops, lines = found
+    return _Cut(Form.TILES, points, step, pairs, ((rate, flops), (line, lines)))
 
 
 # --- estimating and running -----------------------------------------------------------------------

@@ -93,6 +93,15 @@ def four_step_correlate(
     need: float = 0,
     chosen: np.ndarray | None = None,
 ) -> np.ndarray: ...
+def cheapest_tiles(
+    out: Sequence[int],
+    taps: Sequence[int],
+    others: int,
+    dtype: np.dtype[Any],
+    most_points: int,
+    costs: tuple[float, float, float, int, float],
+    levels: Sequence[tuple[int, float]],
+) -> tuple[tuple[int, ...], tuple[int, ...], int, float, float] | None: ...
 def tile_fft_scratch(dtype: np.dtype[Any], points: Sequence[int]) -> tuple[int, int]: ...
 def tile_fft_spectrum(w: np.ndarray, points: Sequence[int]) -> np.ndarray: ...
 def tile_fft_correlate(

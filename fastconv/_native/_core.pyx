@@ -146,6 +146,36 @@ cdef extern from "tilefft.hpp" namespace "fastconv" nogil:
         const TileFft& fft, const Correlation& correlation, const void* spectrum,
         const BlockRun& run, bint apart, int threads)
 
+cdef extern from "tilecut.hpp" namespace "fastconv" nogil:
+    int MAX_TILE_LEVELS
+    ctypedef struct TileTask:
+        int axes
+        ptrdiff_t* out
+        ptrdiff_t* taps
+        ptrdiff_t others
+        ptrdiff_t lanes
+        ptrdiff_t scalar_bytes
+        ptrdiff_t most_points
+    ctypedef struct TileLevel:
+        ptrdiff_t bytes
+        double share
+    ctypedef struct TileCosts:
+        double flop
+        double line
+        double forks
+        int cores
+        double speedup
+        int level_count
+        TileLevel* levels
+    ctypedef struct TileCut:
+        ptrdiff_t* points
+        ptrdiff_t* step
+        ptrdiff_t pairs
+        double flops
+        double lines
+    bint c_cheapest_tiles "fastconv::cheapest_tiles"(
+        const TileTask& task, const TileCosts& costs, TileCut* best)
+
 cdef extern from "layers.hpp" namespace "fastconv" nogil:
     ctypedef struct LayerAxis:
         ptrdiff_t x_extent, x_stride, taps, w_stride, out_extent, out_stride
@@ -824,6 +854,60 @@ cdef int fill_tile(TileFft* fft, ElementType type, points) except -1:
             raise ValueError("the tile is too large")
         total *= points[i]
     return total
+
+
+def cheapest_tiles(out, taps, ptrdiff_t others, dtype, ptrdiff_t most_points, costs, levels):
+    """
+    Cut a correlation along two or three axes into the tiles that take the least time.
+
+    Parameters
+    ----------
+    out, taps : sequence of int
+        Outputs and taps along each axis.
+    others : int
+        How many such correlations there are.
+    dtype : dtype
+        Of the transforms: float32 or float64.
+    most_points : int
+        Of a tile.
+    costs : tuple
+        Seconds of a flop, of a line that is copied and of the forks of a pair; cores; how much
+        faster all of them are on one pair.
+    levels : sequence of (int, float)
+        Bytes of a pair, rising, and the share of the rate that is left for no more than those.
+
+    Returns
+    -------
+    tuple or None
+        Points and steps along each axis, pairs of tiles, and of one pair flops (more where the rate
+        is less) and copied lines; None where no tile fits.
+    """
+    cdef TileTask task
+    cdef TileCosts c
+    cdef TileCut best
+    cdef int i
+    task.axes = len(out)
+    if not 2 <= task.axes <= MAX_TILE_AXES or len(levels) > MAX_TILE_LEVELS or not levels:
+        raise ValueError("a tile has two or three axes, a rate up to eight levels")
+    for i in range(task.axes):
+        task.out[i] = out[i]
+        task.taps[i] = taps[i]
+        if task.out[i] < 1 or task.taps[i] < 1:
+            raise ValueError("there must be outputs and taps")
+    task.others = others
+    task.lanes = line_fft_lanes(dtype)
+    task.scalar_bytes = dtype.itemsize
+    task.most_points = most_points
+    c.flop, c.line, c.forks, c.cores, c.speedup = costs
+    c.level_count = len(levels)
+    for i in range(c.level_count):
+        c.levels[i].bytes, c.levels[i].share = levels[i]
+    if task.lanes < 1 or c.cores < 1:
+        raise ValueError("tiles hold float32 or float64, and take at least one core")
+    if not c_cheapest_tiles(task, c, &best):
+        return None
+    return (tuple([best.points[i] for i in range(task.axes)]),
+            tuple([best.step[i] for i in range(task.axes)]), best.pairs, best.flops, best.lines)
 
 
 def tile_fft_scratch(dtype, points):
