@@ -1052,10 +1052,10 @@ def short_call(in1, in2, mode, int rules):
             job.w += (axis.taps - 1) * stride
             axis.w_stride = -stride
     if macs <= GIL_MACS:
-        solved = correlate_small(job)
+        solved = finite_beyond_edges(job) and correlate_small(job)
     else:
         with nogil:
-            solved = correlate_small(job)
+            solved = finite_beyond_edges(job) and correlate_small(job)
     return out if solved else None
 
 
@@ -1164,10 +1164,10 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
         axis.w_stride = stride
         stride *= axis.taps
     if macs <= GIL_MACS:
-        solved = correlate_small(job)
+        solved = finite_beyond_edges(job) and correlate_small(job)
     elif macs <= SHORT_MACS:
         with nogil:
-            solved = correlate_small(job)
+            solved = finite_beyond_edges(job) and correlate_small(job)
     else:
         most = min(<ptrdiff_t>threads(), macs // THREAD_MACS + 1)
         with nogil:
