@@ -270,14 +270,47 @@ BLOCKS = pytest.mark.xfail(reason="plans sum along three and more axes in blocks
     ],
 )
 def test_the_short_and_the_long_road_give_the_same_bits(shape, kernel, rng):
-    """A plain small call needs no plan; a plan, or an output of one's own, has one."""
+    """A plain small call needs no plan; a plan has one, and so has an output that is not plain."""
     for mode, dtype, func in itertools.product(MODES, "fd", (fi.correlate, fi.convolve)):
         data, w = random_array(rng, shape, dtype), rng.standard_normal(kernel)
         expected = func(data, w, mode=mode)
         np.testing.assert_array_equal(fastconv.plan(func, data, w, mode=mode)(data), expected)
-        out = np.zeros_like(data)
-        func(data, w, mode=mode, output=out)
-        np.testing.assert_array_equal(out, expected)
+        for layout in ("C", "stepped", "unaligned"):
+            out = laid_out(np.zeros_like(data), layout)
+            assert func(data, w, mode=mode, output=out) is out
+            np.testing.assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("func", [fi.correlate, fi.convolve])
+@pytest.mark.parametrize("size", [16, 600])
+def test_outputs_that_share_memory(func, size, rng):
+    """The input itself, what overlaps it, and the weights' own memory."""
+    data, w = random_array(rng, (size, size), "f"), rng.standard_normal((3, 3)).astype("f")
+    expected = func(data, w)
+    rows = np.zeros((size + 1, size), "f")
+    for source, output in ((rows[:-1], rows[1:]), (rows[1:], rows[:-1])):
+        source[...] = data
+        assert func(source, w, output=output) is output
+        np.testing.assert_array_equal(output, expected)
+    pool = np.zeros((size, size), "f")
+    weights = pool.reshape(-1)[:9].reshape(3, 3)
+    weights[...] = w
+    func(data, weights, output=pool)
+    np.testing.assert_array_equal(pool, expected)
+    inside = data.copy()
+    assert func(inside, w, output=inside) is inside
+    np.testing.assert_array_equal(inside, expected)
+
+
+def test_outputs_that_are_refused(rng):
+    data, w = random_array(rng, (16, 16), "f"), np.ones((3, 3))
+    with pytest.raises(RuntimeError, match="output shape not correct"):
+        fi.correlate(data, w, output=np.zeros((16, 15), "f"))
+    with pytest.raises(ValueError, match="read-only"):
+        fi.correlate(data, w, output=laid_out(np.zeros((16, 16), "f"), "readonly"))
+    wide = np.zeros((16, 16))
+    assert fi.correlate(data, w, output=wide) is wide
+    np.testing.assert_allclose(wide, fi.correlate(data, w), rtol=1e-5, atol=1e-5)
 
 
 # Refusals -----------------------------------------------------------------------------------------

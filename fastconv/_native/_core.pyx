@@ -1068,10 +1068,35 @@ cdef dict filter_boundaries = {
 }
 
 
-cdef inline bint keeps_type(cnp.ndarray x, object output) except -1:
-    # Whether an `output` argument asks for the input's own dtype.
+cdef inline bint lie_apart(cnp.ndarray a, cnp.ndarray b) noexcept:
+    # Whether two contiguous arrays share no memory.
+    cdef const char* first = <const char*>cnp.PyArray_DATA(a)
+    cdef const char* second = <const char*>cnp.PyArray_DATA(b)
+    return first + cnp.PyArray_NBYTES(a) <= second or second + cnp.PyArray_NBYTES(b) <= first
+
+
+cdef inline bint takes_result(cnp.ndarray out, int ndim, const cnp.npy_intp* extents,
+                              int kind) noexcept:
+    # Whether an array is plain, and of this shape and dtype.
+    cdef int i
+    if (cnp.PyArray_NDIM(out) != ndim or cnp.PyArray_TYPE(out) != kind
+            or not cnp.PyArray_ISCARRAY(out)):
+        return False
+    for i in range(ndim):
+        if cnp.PyArray_DIM(out, i) != extents[i]:
+            return False
+    return True
+
+
+cdef inline bint keeps_type(cnp.ndarray x, cnp.ndarray w, object output) except -1:
+    # Whether an `output` argument asks for the input's own dtype, or is a plain array of it and of
+    # the input's shape that shares no memory with input and weights.
     if output is None:
         return True
+    if cnp.PyArray_CheckExact(output):
+        return (takes_result(<cnp.ndarray>output, cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x),
+                             cnp.PyArray_TYPE(x))
+                and lie_apart(<cnp.ndarray>output, x) and lie_apart(<cnp.ndarray>output, w))
     if type(output) is str:
         if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT:
             return output == "float32" or output == "f4"
@@ -1090,7 +1115,8 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
     Correlate or convolve as scipy.ndimage does where there is nothing to choose, or return None.
 
     The fast road of small calls and of small kernels: plain contiguous float32 or float64 arrays of
-    one dimensionality, a new result of the input's dtype, no origin, and no fill but zero.
+    one dimensionality, a result of the input's dtype (a new one, or a plain array that lies apart
+    from the arguments), no origin, and no fill but zero.
     `threads` is called for the number of threads where they pay. Everything else, and every error,
     is the long road's.
     """
@@ -1115,7 +1141,7 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
             or (kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE)
             or (cnp.PyArray_TYPE(w) != cnp.NPY_FLOAT and cnp.PyArray_TYPE(w) != cnp.NPY_DOUBLE)
             or not cnp.PyArray_ISCARRAY_RO(x) or not cnp.PyArray_ISCARRAY_RO(w)
-            or not keeps_type(x, output)):
+            or not keeps_type(x, w, output)):
         return None
     job.boundary = <Boundary><int>boundary
     if type(cval) is not float or (boundary == 0 and cval != 0):
@@ -1152,7 +1178,10 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
         for i in range(taps):
             wide[i] = <double>(<const float*>cnp.PyArray_DATA(w))[i]
         job.w = <const char*>wide
-    out = <cnp.ndarray>cnp.PyArray_SimpleNew(ndim, cnp.PyArray_DIMS(x), kind)
+    if cnp.PyArray_Check(output):
+        out = <cnp.ndarray>output
+    else:
+        out = <cnp.ndarray>cnp.PyArray_SimpleNew(ndim, cnp.PyArray_DIMS(x), kind)
     job.out = <char*>cnp.PyArray_DATA(out)
     stride = cnp.PyArray_ITEMSIZE(x)
     if convolution:
