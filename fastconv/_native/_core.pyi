@@ -161,6 +161,23 @@ def solve_layer(
     form: int = 0,
     threads: int = 1,
 ) -> bool: ...
+def short_layer(
+    rank: int,
+    x: object,
+    w: object,
+    bias: object,
+    stride: object,
+    padding: object,
+    dilation: object,
+    groups: object,
+    layout: object,
+    activation: object,
+    flip_kernel: object,
+    x_zero_point: object,
+    w_zero_point: object,
+    out: object,
+    method: object,
+) -> np.ndarray | None: ...
 def winograd_weights(w: np.ndarray, threads: int = 1) -> np.ndarray: ...
 def layer_scratch(
     x: Sequence[int],
