@@ -1,6 +1,7 @@
 """explain and plan of image filters: which method, why not the others, and the call's own bits."""
 
 import itertools
+import pickle
 import warnings
 
 import numpy as np
@@ -206,6 +207,18 @@ def test_plans_give_the_calls_own_bits(func, args, kwargs, dtype, rng):
         out = np.zeros(shape, expected.dtype)
         assert plan(data, out=out) is out
         np.testing.assert_array_equal(out, expected)
+
+
+@every_call
+def test_plans_are_pickled(func, args, kwargs, rng):
+    for dtype in "Bf":
+        data = random_array(rng, (90, 101), dtype, small=True)
+        if func is fi.gaussian_laplace and dtype == "B":
+            continue  # not one problem
+        plan = fastconv.plan(func, Spec(data.shape, dtype), *args, **kwargs)
+        other = pickle.loads(pickle.dumps(plan))
+        assert (other.method, other.problem) == (plan.method, plan.problem)
+        np.testing.assert_array_equal(other(data), plan(data))
 
 
 @every_call

@@ -1207,6 +1207,129 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
     return out if solved else None
 
 
+cdef class ShortPlan:
+    """
+    A direct correlation of so little data that a call goes straight to the kernels.
+
+    Its subclass has a method ``_run(data, out)``, the long road: it takes every call where there is
+    no such correlation (`__init__` was not called, or found too much work) or where arrays are not
+    plain, and words every error. Calls change nothing: they may come from several threads at once.
+
+    Parameters
+    ----------
+    x, out : sequence of int
+        Shapes of data and result.
+    w : ndarray
+        The kernel, of the dtype of data and result, with any strides; finite where windows reach
+        beyond an edge to zeros. It is held, not copied.
+    offset : sequence of int
+        One index an axis.
+    boundary : int
+        A `Boundary`.
+    fill : ndarray of size 1 or None
+        The value beyond the edge for ``Boundary.CONSTANT``.
+    skip_zeros : bool
+        As in `correlate`.
+    """
+
+    cdef int axis_count     # zero where there is only the long road
+    cdef CorrelationAxis[SHORT_AXES] axes
+    cdef cnp.npy_intp[SHORT_AXES] extents   # of the result
+    cdef ptrdiff_t macs
+    cdef int kind
+    cdef Boundary boundary
+    cdef bint skip_zeros
+    cdef cnp.ndarray w, fill
+
+    def __init__(self, x, cnp.ndarray w, out, offset, int boundary, cnp.ndarray fill,
+                 bint skip_zeros):
+        cdef ElementType type = element_type_of(w)
+        cdef CorrelationAxis* axis
+        cdef ptrdiff_t stride = cnp.PyArray_ITEMSIZE(w), out_stride = stride, macs = 1
+        cdef int i, ndim = cnp.PyArray_NDIM(w)
+        if not 1 <= ndim <= SHORT_AXES or type == ELEMENT_TYPES:
+            return
+        for i in range(ndim - 1, -1, -1):
+            axis = &self.axes[i]
+            axis.x_extent, axis.out_extent, axis.offset = x[i], out[i], offset[i]
+            axis.taps, axis.w_stride = cnp.PyArray_DIM(w, i), cnp.PyArray_STRIDE(w, i)
+            axis.x_stride, axis.out_stride = stride, out_stride
+            stride *= axis.x_extent
+            out_stride *= axis.out_extent
+            self.extents[i] = axis.out_extent
+            if axis.out_extent > SHORT_MACS or axis.taps > SHORT_MACS:
+                return
+            macs *= axis.out_extent * axis.taps
+            if macs > SHORT_MACS:
+                return
+        self.macs = macs
+        self.kind = cnp.PyArray_TYPE(w)
+        self.boundary = <Boundary>boundary
+        self.skip_zeros = skip_zeros and (type == FLOAT32 or type == FLOAT64)
+        self.w, self.fill = w, fill
+        self.axis_count = ndim
+
+    def __call__(self, data, out=None):
+        """
+        Compute the result for new data.
+
+        Parameters
+        ----------
+        data : array_like
+            Of the shape and dtype that the plan was made for.
+        out : ndarray, optional
+            Where to write the result.
+
+        Returns
+        -------
+        ndarray
+            `out`, or a new array.
+
+        Raises
+        ------
+        ValueError
+            If `data` or `out` has another shape or dtype, or `out` cannot be written.
+        """
+        cdef Correlation job
+        cdef cnp.ndarray x, result
+        cdef bint solved
+        cdef int i
+        if self.axis_count == 0 or not cnp.PyArray_CheckExact(data):
+            return self._run(data, out)
+        x = <cnp.ndarray>data
+        if (cnp.PyArray_TYPE(x) != self.kind or cnp.PyArray_NDIM(x) != self.axis_count
+                or not cnp.PyArray_ISCARRAY_RO(x)):
+            return self._run(data, out)
+        for i in range(self.axis_count):
+            if cnp.PyArray_DIM(x, i) != self.axes[i].x_extent:
+                return self._run(data, out)
+            job.axes[i] = self.axes[i]
+        if out is None:
+            result = <cnp.ndarray>cnp.PyArray_SimpleNew(self.axis_count, self.extents, self.kind)
+        elif (cnp.PyArray_CheckExact(out)
+              and takes_result(<cnp.ndarray>out, self.axis_count, self.extents, self.kind)
+              and lie_apart(<cnp.ndarray>out, x)):
+            result = <cnp.ndarray>out
+        else:
+            return self._run(data, out)
+        job.type = element_types[self.kind]
+        job.axis_count = self.axis_count
+        job.x = <const char*>cnp.PyArray_DATA(x)
+        job.w = <const char*>cnp.PyArray_DATA(self.w)
+        job.out = <char*>cnp.PyArray_DATA(result)
+        job.boundary = self.boundary
+        job.fill = NULL
+        if self.fill is not None:
+            job.fill = <const char*>cnp.PyArray_DATA(self.fill)
+        job.skip_zeros = self.skip_zeros
+        if self.macs <= GIL_MACS:
+            solved = correlate_small(job)
+        else:
+            with nogil:
+                solved = correlate_small(job)
+        return result if solved else self._run(data, out)
+
+
 # --- the extended input ---------------------------------------------------------------------------
 
 cdef struct GatherJob:
