@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from fastconv import _planner
-from fastconv._methods import count_terms
+from fastconv._methods import count_terms, direct
+from fastconv._native._core import ShortPlan
 from fastconv._planner import Candidate, Choice, Prepared
 from fastconv._problem import Boundary, Lines, Problem, Spec
 from fastconv._threads import get_num_threads
@@ -421,9 +422,12 @@ def explain(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
 # --- plan -----------------------------------------------------------------------------------------
 
 
-class Plan:
+class Plan(ShortPlan):
     """
     A call that is ready to run for any data of one shape and dtype; made by `plan`.
+
+    Plans never change, may be called from several threads at once, and can be copied and pickled:
+    what is loaded chooses and prepares again, on the machine that loads it.
 
     Attributes
     ----------
@@ -435,19 +439,45 @@ class Plan:
         How every method stood.
     """
 
+    __slots__ = ("__weakref__", "_choice", "_held", "_kernel")
+    _choice: Choice
+    _held: Lowered
+    _kernel: Prepared | None
+
     def __init__(self, call: Lowered) -> None:
         held = call.arrays[1:]
         if any(isinstance(a, Spec) for a in held):
             raise TypeError("the arrays that a plan holds must be given, not their Specs")
         # Any data may come: integers are bounded by their dtype, not by those given here.
         coming = Spec(call.arrays[0].shape, call.arrays[0].dtype)
-        self._call = replace(call, arrays=(coming, *held))
-        self._choice = self._call.choose()
+        copies = (a if isinstance(a, Lines) else np.array(a) for a in held)
+        call = replace(call, arrays=(coming, *copies))
+        choice = call.choose()
         # The data to come may play the kernel's role (the longer array is the data): then there
         # is nothing to prepare.
-        copies = (a if isinstance(a, Lines) else np.array(a) for a in held)
-        self._held = replace(call, arrays=(coming, *copies))
-        self._kernel = None if self._held.kernel_to_come else self._held.prepare(self._choice)
+        kernel = None if call.kernel_to_come else call.prepare(choice)
+        for name, value in (("_held", call), ("_choice", choice), ("_kernel", kernel)):
+            object.__setattr__(self, name, value)
+        problem = choice.problem
+        if kernel is not None and _is_one_direct_sum(call, choice, kernel):
+            super().__init__(
+                problem.x,
+                kernel.state.finite,
+                problem.out,
+                problem.offset,
+                problem.boundary,
+                problem.fill_element,
+                problem.sparse,
+            )
+
+    def __setattr__(self, name: str, value: object) -> None:
+        raise AttributeError(f"plans do not change: cannot set {name!r}")
+
+    def __delattr__(self, name: str) -> None:
+        raise AttributeError(f"plans do not change: cannot delete {name!r}")
+
+    def __reduce__(self) -> tuple[type[Plan], tuple[Lowered]]:
+        return type(self), (self._held,)
 
     @property
     def problem(self) -> Problem:
@@ -464,29 +494,10 @@ class Plan:
         """How every method stood."""
         return self._choice.candidates
 
-    def __call__(self, data: Any, out: np.ndarray | None = None) -> np.ndarray:
-        """
-        Compute the result for new data.
-
-        Parameters
-        ----------
-        data : array_like
-            Of the shape and dtype that the plan was made for.
-        out : ndarray, optional
-            Where to write the result.
-
-        Returns
-        -------
-        ndarray
-            `out`, or a new array.
-
-        Raises
-        ------
-        ValueError
-            If `data` or `out` has another shape or dtype, or `out` cannot be written.
-        """
+    def _run(self, data: Any, out: np.ndarray | None) -> np.ndarray:
+        """Compute what `ShortPlan` leaves to the long road."""
         array = np.asarray(data)
-        expected = self._call.arrays[0]
+        expected = self._held.arrays[0]
         if array.shape != expected.shape or array.dtype != expected.dtype:
             raise ValueError(
                 f"data has shape {array.shape} and dtype {array.dtype}; the plan was made for "
@@ -505,6 +516,22 @@ class Plan:
 
     def __str__(self) -> str:
         return _table(self.problem, self.method, self.candidates)
+
+
+def _is_one_direct_sum(call: Lowered, choice: Choice, kernel: Prepared) -> bool:
+    """Whether a run is one call of the direct kernels, on the data as they come."""
+    problem, coming = choice.problem, call.arrays[0]
+    return (
+        choice.method == direct.NAME
+        and isinstance(call, Call)
+        and call.x == Operand(0)
+        and problem.dtype == coming.dtype == call.dtype
+        and coming.dtype.isnative
+        and problem.cut is None
+        and not problem.varying
+        and sum(problem.w[a] > 1 for a in problem.axes) <= 2  # more are summed in blocks
+        and kernel.state.nonfinite is None
+    )
 
 
 def plan(func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: Any) -> Plan:

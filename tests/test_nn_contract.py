@@ -1,8 +1,10 @@
 """fastconv.nn's contract: values worked by hand, arguments, outputs, errors, and plans."""
 
+import copy
 import inspect
 import itertools
 import math
+import pickle
 import tracemalloc
 import warnings
 
@@ -642,6 +644,18 @@ def test_every_layer_can_be_explained_and_planned(rng):
             out = laid_out(np.zeros_like(expected), layout)
             plan(laid_out(args[0], layout), out=out)
             np.testing.assert_array_equal(out, expected)
+
+
+def test_plans_of_layers_are_pickled(rng):
+    for func, args, kwargs in planned(rng):
+        plan = fastconv.plan(func, *args, **kwargs)
+        expected = plan(args[0])
+        for other in (pickle.loads(pickle.dumps(plan)), copy.deepcopy(plan)):
+            assert (other.method, other.problem) == (plan.method, plan.problem)
+            np.testing.assert_array_equal(other(args[0]), expected)
+    x, w = rng.integers(0, 255, (1, 3, 9, 9)).astype("u1"), integers(rng, (4, 3, 3, 3), "i1")
+    plan = fastconv.plan(nn.conv2d, x, w, x_zero_point=7, w_zero_point=[1, 2, 3, -4])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(plan))(x), plan(x))
 
 
 def test_forced_plans(rng):

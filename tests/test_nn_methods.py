@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+from arrays import laid_out
 
 import fastconv
 from fastconv import nn
+from fastconv._native import _core
 
 WIDE = (1, 40, 18, 20), (48, 40, 3, 3)  # where winograd is chosen
 
@@ -107,6 +109,134 @@ def test_a_plan_gives_the_same(layer, method):
     for _ in range(2):
         assert planned(x, out=out) is out
         np.testing.assert_array_equal(out, expected)
+
+
+# The fast road of small layers --------------------------------------------------------------------
+
+
+def short(rank, x, w, bias=None, stride=1, padding=0, dilation=1, groups=1, **others):
+    rest = {"layout": None, "activation": None, "flip_kernel": False} | dict.fromkeys(
+        ("x_zero_point", "w_zero_point"), 0
+    )
+    rest |= {"out": None, "method": "auto"} | others
+    return _core.short_layer(rank, x, w, bias, stride, padding, dilation, groups, *rest.values())
+
+
+@pytest.mark.parametrize("rank", [1, 2, 3])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_small_layers_give_the_bits_of_their_method(rank, dtype):
+    """Layers for which nothing is chosen are those for which `channels` would be."""
+    rng = np.random.default_rng([11, rank])
+    function = getattr(nn, f"conv{rank}d")
+    taken = 0
+
+    def numbers(least, most):
+        each = tuple(int(v) for v in rng.integers(least, most, rank))
+        return each if rng.random() < 0.5 else each[0]
+
+    for _ in range(600):
+        groups, batch = int(rng.choice([1, 1, 2, 3, 8])), int(rng.choice([1, 1, 2, 5]))
+        channels, outputs = (int(n) for n in rng.integers(1, 9, 2))
+        space = tuple(int(n) for n in rng.integers(1, (0, 200, 24, 9)[rank], rank))
+        taps = (3,) * rank if rng.random() < 0.3 else tuple(rng.integers(1, 6, rank).tolist())
+        x = rng.standard_normal((batch, groups * channels, *space)).astype(dtype)
+        w = rng.standard_normal((groups * outputs, channels, *taps)).astype(dtype)
+        bias = rng.standard_normal(len(w)).astype(dtype) if rng.random() < 0.5 else None
+        arrays = (x if batch > 1 or rng.random() < 0.7 else x[0], w, bias)
+        kwargs = {"padding": numbers(0, 4), "groups": groups}
+        if rng.random() < 0.6:
+            kwargs |= {"stride": numbers(1, 4), "dilation": numbers(1, 4)}
+        if rng.random() < 0.3:
+            kwargs["activation"] = "relu"
+        result = short(rank, *arrays, **kwargs)
+        if result is None:
+            continue
+        taken += 1
+        expected = function(*arrays, **kwargs, method="channels")
+        assert result.dtype == dtype
+        assert result.flags.c_contiguous
+        np.testing.assert_array_equal(result, expected, err_msg=f"{x.shape} {w.shape} {kwargs}")
+        np.testing.assert_array_equal(function(*arrays, **kwargs), expected)
+        assert fastconv.explain(function, *arrays, **kwargs).chosen == "channels"
+    assert taken > 50
+
+
+def test_the_short_road_of_layers_leaves_the_rest_alone(rng):
+    """Whatever is not plain, not small, or an error."""
+    x, w = rng.standard_normal((1, 4, 8, 8)), rng.standard_normal((4, 4, 3, 3))
+    b = rng.standard_normal(4)
+    assert short(2, x, w, b, (1, 2), (1, 0), (2, 1), layout="NCHW", activation="relu") is not None
+    arrays = [
+        (x.tolist(), w),
+        (x, w.tolist()),
+        (x[..., ::2], w),
+        (x, w[..., ::-1]),
+        (x.astype("f"), w),
+        (x.astype("F"), w.astype("F")),
+        (x.astype("u1"), w.astype("u1")),
+        (x.astype(x.dtype.newbyteorder()), w.astype(w.dtype.newbyteorder())),
+        (laid_out(x, "unaligned"), w),
+        (np.ma.array(x), w),
+        (fastconv.Spec(x.shape), w),
+        (x[0, 0], w),
+        (x[None], w),
+        (x, w[0]),
+        (x[:0], w),
+        (x[:, :0], w[:, :0]),
+        (x[:, :, :0], w),
+        (x, w[:0]),
+        (x, w[:, :, :0]),
+        (x[:, :3].copy(), w),
+        (x[:, :, :2].copy(), w),
+        (x[:, :, :3, :3].copy(), w),  # more taps than outputs
+        (np.ones((1, 64, 28, 28)), np.ones((64, 64, 3, 3))),
+        (np.ones((99, 1, 4, 4)), np.ones((1, 1, 2, 2))),
+        (x, w, b[:3]),
+        (x, w, b[None]),
+        (x, w, b.astype("f")),
+        (x, w, b.tolist()),
+        (x, w, np.repeat(b, 2)[::2]),
+    ]
+    for given in arrays:
+        assert short(2, *given) is None
+    numbers = [
+        *({"stride": n} for n in (0, -1, True, 1.0, "1", (1,), (1, 1, 1), [1, 1], (1, 2.0), 2**31)),
+        *({"padding": n} for n in (-1, "same", "valid", ((1, 1), (0, 0)), (1, -1), 2**70)),
+        *({"dilation": n} for n in (0, None, 9, np.int64(1), 2**40)),
+        *({"groups": n} for n in (0, 3, 2.0, (1,), (1, 1), 8)),
+        {"layout": "NHWC"},
+        {"layout": "NCW"},
+        {"activation": "gelu"},
+        {"activation": "bogus"},
+        {"activation": 1},
+        {"flip_kernel": True},
+        {"flip_kernel": 0},
+        {"x_zero_point": 1},
+        {"w_zero_point": np.zeros(4, int)},
+        {"x_zero_point": False},
+        {"out": np.zeros((1, 4, 6, 6))},
+        {"method": "channels"},
+        {"method": None},
+    ]
+    for kwargs in numbers:
+        assert short(2, x, w, **kwargs) is None, kwargs
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_small_layers_keep_bad_weights_from_the_padding(bad):
+    x, w = np.ones((1, 1, 6, 6)), np.ones((1, 1, 3, 3))
+    w[0, 0, 0, 0] = bad
+    assert short(2, x, w, padding=1) is None
+    result = nn.conv2d(x, w, padding=1)
+    assert np.isfinite(result[0, 0, 0]).all()
+    assert np.isfinite(result[0, 0, :, 0]).all()
+    assert not np.isfinite(result[0, 0, 1:, 1:]).any()
+    assert not np.isfinite(short(2, x, w)).any()  # where no window reaches it
+    x[0, 0, 2, 2] = bad
+    result = short(2, x, np.ones((1, 1, 3, 3)), padding=1)
+    touched = np.zeros((6, 6), bool)
+    touched[1:4, 1:4] = True
+    np.testing.assert_array_equal(np.isfinite(result[0, 0]), ~touched)
 
 
 @pytest.mark.parametrize("scale", [1e-30, 1.0, 1e30])

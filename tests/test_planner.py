@@ -1,7 +1,10 @@
 """explain, plan and Spec: choices that explain themselves, plans that are ready to run."""
 
+import copy
 import dataclasses
+import pickle
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -267,6 +270,182 @@ def test_a_plan_for_integers_is_exact_for_any_data(rng):
     expected = fastconv.convolve(data, kernel, "valid", "direct")
     np.testing.assert_array_equal(plan(data), expected)
 
+
+# Plans as values ----------------------------------------------------------------------------------
+
+
+def test_plans_do_not_change(call, rng):
+    func, shapes, kwargs = call
+    plan = fastconv.plan(func, Spec(shapes[0]), random_array(rng, shapes[1], "d"), **kwargs)
+    for name in ("problem", "method", "candidates", "_kernel", "anything"):
+        with pytest.raises(AttributeError):
+            setattr(plan, name, None)
+        with pytest.raises(AttributeError):
+            delattr(plan, name)
+
+
+@pytest.mark.parametrize("dtype", "?ifdD")
+def test_plans_are_copied_and_pickled(call, dtype, rng):
+    func, shapes, kwargs = call
+    a, b = (random_array(rng, s, dtype, small=True) for s in shapes)
+    plan = fastconv.plan(func, Spec(shapes[0], dtype), b, **kwargs)
+    expected = plan(a)
+    for other in (pickle.loads(pickle.dumps(plan)), copy.copy(plan), copy.deepcopy(plan)):
+        assert type(other) is fastconv.Plan
+        assert (other.method, other.problem) == (plan.method, plan.problem)
+        np.testing.assert_array_equal(other(a), expected)
+        out = np.zeros_like(expected)
+        assert other(a, out=out) is out
+        np.testing.assert_array_equal(out, expected)
+        with pytest.raises(ValueError, match="the plan was made for"):
+            other(np.ones(3))
+
+
+def test_a_pickled_plan_keeps_its_method_and_its_kernel(rng):
+    a, b = random_array(rng, 400, "f"), random_array(rng, 9, "f")
+    for method in METHODS:
+        kernel = b.copy()
+        plan = fastconv.plan(fastconv.convolve, a, kernel, method=method)
+        kernel[...] = np.nan
+        other = pickle.loads(pickle.dumps(plan))
+        assert other.method == method
+        np.testing.assert_array_equal(other(a), plan(a))
+
+
+def test_plans_of_templates_are_pickled(rng):
+    image, template = rng.random((40, 50)), rng.random((5, 6))
+    for kwargs in ({}, {"pad_input": True, "mode": "reflect"}, {"pad_input": True, "mode": "edge"}):
+        plan = fastconv.plan(fastconv.match_template, Spec(image.shape), template, **kwargs)
+        other = pickle.loads(pickle.dumps(plan))
+        np.testing.assert_array_equal(other(image), plan(image))
+
+
+# The fast road of small plans ---------------------------------------------------------------------
+
+# (function, keyword arguments): what small lines and images are planned by.
+SMALL_CALLS = [
+    *((fastconv.convolve, {"mode": mode}) for mode in ("full", "same", "valid")),
+    (fastconv.correlate, {"mode": "same"}),
+    *((fastconv.convolve2d, {"boundary": b, "fillvalue": 3}) for b in ("fill", "wrap", "symm")),
+    *((fastconv.ndimage.correlate, {"mode": m, "cval": 0.5}) for m in ("mirror", "constant")),
+    (fastconv.ndimage.convolve, {"mode": "nearest"}),
+]
+SMALL_SHAPES = [
+    ((1,), (1,)),
+    ((2,), (3,)),
+    ((16,), (3,)),
+    ((70,), (33,)),
+    ((3000,), (90,)),
+    ((16, 16), (3, 3)),
+    ((7, 9), (1, 5)),
+    ((20, 31), (1, 20)),
+    ((20, 31), (9, 1)),
+    ((20, 3), (9, 1)),
+    ((1, 40), (3, 4)),
+    ((40, 1), (4, 3)),
+    ((17, 40), (2, 30)),
+    ((100, 120), (6, 7)),
+    ((5, 6, 7), (2, 3, 1)),
+    ((5, 6, 7), (2, 3, 2)),
+]
+
+
+@pytest.mark.parametrize(("func", "kwargs"), SMALL_CALLS)
+@pytest.mark.parametrize("dtype", "?BhiqfdFD")
+def test_small_plans_give_the_same_bits_on_every_road(func, kwargs, dtype, rng):
+    """Plain arrays go straight to the kernels; what is not plain takes the long road."""
+    planned = 0
+    for x, w in SMALL_SHAPES:
+        a, b = random_array(rng, x, dtype, small=True), random_array(rng, w, dtype, small=True)
+        try:
+            plan = fastconv.plan(func, Spec(x, dtype), b, **kwargs)
+        except (ValueError, TypeError):
+            continue  # not for so many axes, or not for complex numbers
+        planned += 1
+        expected = plan._run(a, None)  # the long road
+        for data in (a, laid_out(a, "readonly")):
+            result = plan(data)
+            assert type(result) is np.ndarray
+            assert result.dtype == expected.dtype
+            np.testing.assert_array_equal(result, expected, err_msg=f"{x} {w}")
+        out = np.zeros_like(expected)
+        assert plan(a, out=out) is out
+        np.testing.assert_array_equal(out, expected, err_msg=f"{x} {w}")
+    assert planned or (func is not fastconv.convolve and dtype in "FD")
+
+
+def test_small_plans_take_what_the_long_road_takes(rng):
+    a, b = random_array(rng, 16, "d"), random_array(rng, 3, "d")
+    plan = fastconv.plan(fastconv.convolve, Spec(16), b)
+    expected = plan(a)
+    for data in (list(a), laid_out(a, "unaligned"), np.ma.array(a), a.view(np.recarray)):
+        np.testing.assert_array_equal(plan(data), expected)
+    shared = np.zeros(40)
+    shared[:16] = a
+    np.testing.assert_array_equal(plan(shared[:16], out=shared[16:34]), expected)
+    np.testing.assert_array_equal(plan(a, None), expected)
+    np.testing.assert_array_equal(plan(data=a, out=None), expected)
+
+
+def test_small_plans_refuse_what_the_long_road_refuses():
+    plan = fastconv.plan(fastconv.convolve, Spec(16), np.ones(3), mode="same")
+    a = np.ones(16)
+    swapped = laid_out(a, "swapped")
+    for data in (np.ones(15), np.ones((1, 16)), np.ones(16, "f"), np.ones(16, int), swapped, 1.0):
+        with pytest.raises(ValueError, match="the plan was made for"):
+            plan(data)
+    for out, error, match in (
+        (np.ones(15), ValueError, "out has shape"),
+        (np.ones((16, 1)), ValueError, "out has shape"),
+        (np.ones(16, "f"), ValueError, "out has dtype"),
+        (laid_out(np.ones(16), "readonly"), ValueError, "read-only"),
+        (list(a), TypeError, "must be a NumPy array"),
+        (a, ValueError, "overlaps input 1"),
+    ):
+        with pytest.raises(error, match=match):
+            plan(a, out=out)
+    shared = np.ones(20)
+    with pytest.raises(ValueError, match="overlaps input 1"):
+        plan(shared[:16], out=shared[4:])
+    with pytest.raises(TypeError):
+        plan()
+    with pytest.raises(TypeError):
+        plan(a, None, None)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_small_plans_keep_nan_and_inf_to_their_windows(bad, rng):
+    """A tap that is not finite does not meet the zeros beyond an edge."""
+    a = random_array(rng, 16, "d")
+    for mode in ("full", "valid"):
+        plan = fastconv.plan(fastconv.convolve, Spec(16), np.array([1.0, bad, 2.0]), mode=mode)
+        expected = fastconv.convolve(a, np.array([1.0, bad, 2.0]), mode)
+        np.testing.assert_array_equal(plan(a), expected)
+        assert np.isfinite(plan(a)).any() == (mode == "full")
+    a[5] = bad
+    result = fastconv.plan(fastconv.convolve, Spec(16), np.ones(3))(a)
+    np.testing.assert_array_equal(np.flatnonzero(~np.isfinite(result)), [5, 6, 7])
+
+
+@pytest.mark.parametrize("shape", [(16,), (20_000,), (16, 16), (150, 160)])
+def test_one_plan_for_several_threads(shape, rng):
+    plan = fastconv.plan(fastconv.convolve, Spec(shape), rng.random((3,) * len(shape)))
+    data = [random_array(rng, shape, "d") for _ in range(8)]
+    expected = [plan(a) for a in data]
+
+    def work(index):
+        out = np.empty_like(expected[index])
+        return all(
+            np.array_equal(plan(data[index]), expected[index])
+            and np.array_equal(plan(data[index], out=out), expected[index])
+            for _ in range(100)
+        )
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+# Methods that are asked for -----------------------------------------------------------------------
 
 REFUSED = [
     (fastconv.convolve, (Spec(1000, "longdouble"), np.ones(9, "longdouble"))),

@@ -2,6 +2,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 SHORT_SIGNAL_CONVOLVE: int
 SHORT_SIGNAL_CORRELATE: int
@@ -57,6 +58,19 @@ def short_filter(
     convolution: bool,
     threads: Callable[[], int],
 ) -> np.ndarray | None: ...
+
+class ShortPlan:
+    def __init__(
+        self,
+        x: Sequence[int],
+        w: np.ndarray,
+        out: Sequence[int],
+        offset: Sequence[int],
+        boundary: int,
+        fill: np.ndarray | None,
+        skip_zeros: bool,
+    ) -> None: ...
+    def __call__(self, data: ArrayLike, out: np.ndarray | None = None) -> np.ndarray: ...
 
 BLOCK_NONFINITE: int
 BLOCK_UNSURE: int
@@ -170,6 +184,23 @@ def solve_layer(
     form: int = 0,
     threads: int = 1,
 ) -> bool: ...
+def short_layer(
+    rank: int,
+    x: object,
+    w: object,
+    bias: object,
+    stride: object,
+    padding: object,
+    dilation: object,
+    groups: object,
+    layout: object,
+    activation: object,
+    flip_kernel: object,
+    x_zero_point: object,
+    w_zero_point: object,
+    out: object,
+    method: object,
+) -> np.ndarray | None: ...
 def winograd_weights(w: np.ndarray, threads: int = 1) -> np.ndarray: ...
 def layer_scratch(
     x: Sequence[int],

@@ -3,6 +3,7 @@
 """Glue between NumPy arrays and the kernels: pointers in, status out."""
 
 cimport numpy as cnp
+from cpython.long cimport PyLong_AsLongAndOverflow
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from libc.string cimport memcpy
 
@@ -181,9 +182,11 @@ cdef extern from "layers.hpp" namespace "fastconv" nogil:
         ptrdiff_t x_extent, x_stride, taps, w_stride, out_extent, out_stride
         ptrdiff_t offset, stride, dilation
     cdef enum class LayerActivation "fastconv::Activation"(int):
-        pass
+        none
+        relu
     cdef enum class LayerForm(int):
-        pass
+        channels
+        depthwise
     ctypedef struct Layer:
         ElementType type
         StorageType x_type, out_type
@@ -1136,10 +1139,10 @@ def short_call(in1, in2, mode, int rules):
             job.w += (axis.taps - 1) * stride
             axis.w_stride = -stride
     if macs <= GIL_MACS:
-        solved = correlate_small(job)
+        solved = finite_beyond_edges(job) and correlate_small(job)
     else:
         with nogil:
-            solved = correlate_small(job)
+            solved = finite_beyond_edges(job) and correlate_small(job)
     return out if solved else None
 
 
@@ -1152,10 +1155,35 @@ cdef dict filter_boundaries = {
 }
 
 
-cdef inline bint keeps_type(cnp.ndarray x, object output) except -1:
-    # Whether an `output` argument asks for the input's own dtype.
+cdef inline bint lie_apart(cnp.ndarray a, cnp.ndarray b) noexcept:
+    # Whether two contiguous arrays share no memory.
+    cdef const char* first = <const char*>cnp.PyArray_DATA(a)
+    cdef const char* second = <const char*>cnp.PyArray_DATA(b)
+    return first + cnp.PyArray_NBYTES(a) <= second or second + cnp.PyArray_NBYTES(b) <= first
+
+
+cdef inline bint takes_result(cnp.ndarray out, int ndim, const cnp.npy_intp* extents,
+                              int kind) noexcept:
+    # Whether an array is plain, and of this shape and dtype.
+    cdef int i
+    if (cnp.PyArray_NDIM(out) != ndim or cnp.PyArray_TYPE(out) != kind
+            or not cnp.PyArray_ISCARRAY(out)):
+        return False
+    for i in range(ndim):
+        if cnp.PyArray_DIM(out, i) != extents[i]:
+            return False
+    return True
+
+
+cdef inline bint keeps_type(cnp.ndarray x, cnp.ndarray w, object output) except -1:
+    # Whether an `output` argument asks for the input's own dtype, or is a plain array of it and of
+    # the input's shape that shares no memory with input and weights.
     if output is None:
         return True
+    if cnp.PyArray_CheckExact(output):
+        return (takes_result(<cnp.ndarray>output, cnp.PyArray_NDIM(x), cnp.PyArray_DIMS(x),
+                             cnp.PyArray_TYPE(x))
+                and lie_apart(<cnp.ndarray>output, x) and lie_apart(<cnp.ndarray>output, w))
     if type(output) is str:
         if cnp.PyArray_TYPE(x) == cnp.NPY_FLOAT:
             return output == "float32" or output == "f4"
@@ -1174,7 +1202,8 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
     Correlate or convolve as scipy.ndimage does where there is nothing to choose, or return None.
 
     The fast road of small calls and of small kernels: plain contiguous float32 or float64 arrays of
-    one dimensionality, a new result of the input's dtype, no origin, and no fill but zero.
+    one dimensionality, a result of the input's dtype (a new one, or a plain array that lies apart
+    from the arguments), no origin, and no fill but zero.
     `threads` is called for the number of threads where they pay. Everything else, and every error,
     is the long road's.
     """
@@ -1199,7 +1228,7 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
             or (kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE)
             or (cnp.PyArray_TYPE(w) != cnp.NPY_FLOAT and cnp.PyArray_TYPE(w) != cnp.NPY_DOUBLE)
             or not cnp.PyArray_ISCARRAY_RO(x) or not cnp.PyArray_ISCARRAY_RO(w)
-            or not keeps_type(x, output)):
+            or not keeps_type(x, w, output)):
         return None
     job.boundary = <Boundary><int>boundary
     if type(cval) is not float or (boundary == 0 and cval != 0):
@@ -1236,7 +1265,10 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
         for i in range(taps):
             wide[i] = <double>(<const float*>cnp.PyArray_DATA(w))[i]
         job.w = <const char*>wide
-    out = <cnp.ndarray>cnp.PyArray_SimpleNew(ndim, cnp.PyArray_DIMS(x), kind)
+    if cnp.PyArray_Check(output):
+        out = <cnp.ndarray>output
+    else:
+        out = <cnp.ndarray>cnp.PyArray_SimpleNew(ndim, cnp.PyArray_DIMS(x), kind)
     job.out = <char*>cnp.PyArray_DATA(out)
     stride = cnp.PyArray_ITEMSIZE(x)
     if convolution:
@@ -1248,15 +1280,138 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
         axis.w_stride = stride
         stride *= axis.taps
     if macs <= GIL_MACS:
-        solved = correlate_small(job)
+        solved = finite_beyond_edges(job) and correlate_small(job)
     elif macs <= SHORT_MACS:
         with nogil:
-            solved = correlate_small(job)
+            solved = finite_beyond_edges(job) and correlate_small(job)
     else:
         most = min(<ptrdiff_t>threads(), macs // THREAD_MACS + 1)
         with nogil:
             solved = finite_beyond_edges(job) and c_correlate(job, most) == Status.ok
     return out if solved else None
+
+
+cdef class ShortPlan:
+    """
+    A direct correlation of so little data that a call goes straight to the kernels.
+
+    Its subclass has a method ``_run(data, out)``, the long road: it takes every call where there is
+    no such correlation (`__init__` was not called, or found too much work) or where arrays are not
+    plain, and words every error. Calls change nothing: they may come from several threads at once.
+
+    Parameters
+    ----------
+    x, out : sequence of int
+        Shapes of data and result.
+    w : ndarray
+        The kernel, of the dtype of data and result, with any strides; finite where windows reach
+        beyond an edge to zeros. It is held, not copied.
+    offset : sequence of int
+        One index an axis.
+    boundary : int
+        A `Boundary`.
+    fill : ndarray of size 1 or None
+        The value beyond the edge for ``Boundary.CONSTANT``.
+    skip_zeros : bool
+        As in `correlate`.
+    """
+
+    cdef int axis_count     # zero where there is only the long road
+    cdef CorrelationAxis[SHORT_AXES] axes
+    cdef cnp.npy_intp[SHORT_AXES] extents   # of the result
+    cdef ptrdiff_t macs
+    cdef int kind
+    cdef Boundary boundary
+    cdef bint skip_zeros
+    cdef cnp.ndarray w, fill
+
+    def __init__(self, x, cnp.ndarray w, out, offset, int boundary, cnp.ndarray fill,
+                 bint skip_zeros):
+        cdef ElementType type = element_type_of(w)
+        cdef CorrelationAxis* axis
+        cdef ptrdiff_t stride = cnp.PyArray_ITEMSIZE(w), out_stride = stride, macs = 1
+        cdef int i, ndim = cnp.PyArray_NDIM(w)
+        if not 1 <= ndim <= SHORT_AXES or type == ELEMENT_TYPES:
+            return
+        for i in range(ndim - 1, -1, -1):
+            axis = &self.axes[i]
+            axis.x_extent, axis.out_extent, axis.offset = x[i], out[i], offset[i]
+            axis.taps, axis.w_stride = cnp.PyArray_DIM(w, i), cnp.PyArray_STRIDE(w, i)
+            axis.x_stride, axis.out_stride = stride, out_stride
+            stride *= axis.x_extent
+            out_stride *= axis.out_extent
+            self.extents[i] = axis.out_extent
+            if axis.out_extent > SHORT_MACS or axis.taps > SHORT_MACS:
+                return
+            macs *= axis.out_extent * axis.taps
+            if macs > SHORT_MACS:
+                return
+        self.macs = macs
+        self.kind = cnp.PyArray_TYPE(w)
+        self.boundary = <Boundary>boundary
+        self.skip_zeros = skip_zeros and (type == FLOAT32 or type == FLOAT64)
+        self.w, self.fill = w, fill
+        self.axis_count = ndim
+
+    def __call__(self, data, out=None):
+        """
+        Compute the result for new data.
+
+        Parameters
+        ----------
+        data : array_like
+            Of the shape and dtype that the plan was made for.
+        out : ndarray, optional
+            Where to write the result.
+
+        Returns
+        -------
+        ndarray
+            `out`, or a new array.
+
+        Raises
+        ------
+        ValueError
+            If `data` or `out` has another shape or dtype, or `out` cannot be written.
+        """
+        cdef Correlation job
+        cdef cnp.ndarray x, result
+        cdef bint solved
+        cdef int i
+        if self.axis_count == 0 or not cnp.PyArray_CheckExact(data):
+            return self._run(data, out)
+        x = <cnp.ndarray>data
+        if (cnp.PyArray_TYPE(x) != self.kind or cnp.PyArray_NDIM(x) != self.axis_count
+                or not cnp.PyArray_ISCARRAY_RO(x)):
+            return self._run(data, out)
+        for i in range(self.axis_count):
+            if cnp.PyArray_DIM(x, i) != self.axes[i].x_extent:
+                return self._run(data, out)
+            job.axes[i] = self.axes[i]
+        if out is None:
+            result = <cnp.ndarray>cnp.PyArray_SimpleNew(self.axis_count, self.extents, self.kind)
+        elif (cnp.PyArray_CheckExact(out)
+              and takes_result(<cnp.ndarray>out, self.axis_count, self.extents, self.kind)
+              and lie_apart(<cnp.ndarray>out, x)):
+            result = <cnp.ndarray>out
+        else:
+            return self._run(data, out)
+        job.type = element_types[self.kind]
+        job.axis_count = self.axis_count
+        job.x = <const char*>cnp.PyArray_DATA(x)
+        job.w = <const char*>cnp.PyArray_DATA(self.w)
+        job.out = <char*>cnp.PyArray_DATA(result)
+        job.boundary = self.boundary
+        job.fill = NULL
+        if self.fill is not None:
+            job.fill = <const char*>cnp.PyArray_DATA(self.fill)
+        job.skip_zeros = self.skip_zeros
+        if self.macs <= GIL_MACS:
+            solved = correlate_small(job)
+        else:
+            with nogil:
+                solved = correlate_small(job)
+        return result if solved else self._run(data, out)
 
 
 # --- the extended input ---------------------------------------------------------------------------
@@ -1756,6 +1911,169 @@ def solve_layer(cnp.ndarray x, cnp.ndarray w, cnp.ndarray out, offset, stride, d
     if status == Status.no_memory:
         raise MemoryError("no memory for the scratch of a layer")
     return status == Status.ok
+
+
+# Multiply-adds up to which a layer takes the fast road, and images of its output (of each group and
+# depth apart): all methods but `channels` take longer for it, and no thread pays.
+cdef enum:
+    SHORT_LAYER_MACS = 1 << 16
+    SHORT_LAYER_PLANES = 16
+    # Output channels of a group up to which `channels` sums each by itself.
+    FEW_OUTPUTS = 3
+
+cdef tuple channels_first = (None, "NCW", "NCHW", "NCDHW")
+
+
+cdef bint plain_numbers(object value, int rank, long least, ptrdiff_t* numbers) except -1:
+    # Read one int for all axes or a tuple of one an axis, each in [least, 2^31): or return False.
+    cdef int i, overflow
+    cdef long number
+    cdef bint each = type(value) is tuple
+    if each and len(<tuple>value) != rank:
+        return False
+    for i in range(rank):
+        entry = (<tuple>value)[i] if each else value
+        if type(entry) is not int:
+            return False
+        number = PyLong_AsLongAndOverflow(entry, &overflow)
+        if overflow or not least <= number <= 0x7fffffff:
+            return False
+        numbers[i] = number
+    return True
+
+
+cdef inline bint plain_zero(object value):
+    return type(value) is int and value == 0
+
+
+def short_layer(int rank, x, w, bias, stride, padding, dilation, groups, layout, activation,
+                flip_kernel, x_zero_point, w_zero_point, out, method):
+    """
+    Solve a small layer over `rank` axes where there is nothing to choose, or return None.
+
+    The fast road of small layers: plain contiguous float32 or float64 arrays of one dtype with
+    channels first, numbers that are plain integers, no activation but ReLU, a new result. It gives
+    the bits of the method `channels`. Everything else, and every error, is the long road's.
+    """
+    cdef cnp.ndarray data, weights, given, result
+    cdef Layer job
+    cdef LayerAxis* axis
+    cdef cnp.npy_intp[5] extents
+    cdef ptrdiff_t[3] strides, before, dilations
+    cdef ptrdiff_t[1] group_count
+    cdef ptrdiff_t channels, outputs, room, item, x_stride, w_stride, out_stride
+    cdef ptrdiff_t taps = 1, points = 1, macs
+    cdef const SpectrumSet* spectrum
+    cdef Status status
+    cdef LayerForm form
+    cdef int i, ndim, kind
+    cdef bint padded = False
+    if (out is not None or not cnp.PyArray_CheckExact(x) or not cnp.PyArray_CheckExact(w)
+            or type(method) is not str or method != "auto" or flip_kernel is not False
+            or not plain_zero(x_zero_point) or not plain_zero(w_zero_point)
+            or not (layout is None or type(layout) is str and layout == channels_first[rank])):
+        return None
+    if activation is None:
+        job.activation = LayerActivation.none
+    elif type(activation) is str and activation == "relu":
+        job.activation = LayerActivation.relu
+    else:
+        return None
+    data, weights = <cnp.ndarray>x, <cnp.ndarray>w
+    ndim, kind = cnp.PyArray_NDIM(data), cnp.PyArray_TYPE(data)
+    if ((kind != cnp.NPY_FLOAT and kind != cnp.NPY_DOUBLE) or cnp.PyArray_TYPE(weights) != kind
+            or (ndim != rank + 1 and ndim != rank + 2) or cnp.PyArray_NDIM(weights) != rank + 2
+            or not cnp.PyArray_ISCARRAY_RO(data) or not cnp.PyArray_ISCARRAY_RO(weights)
+            or not plain_numbers(stride, rank, 1, strides)
+            or not plain_numbers(padding, rank, 0, before)
+            or not plain_numbers(dilation, rank, 1, dilations)
+            or type(groups) is not int or not plain_numbers(groups, 1, 1, group_count)):
+        return None
+    job.batch = cnp.PyArray_DIM(data, 0) if ndim == rank + 2 else 1
+    job.groups = group_count[0]
+    channels, outputs = cnp.PyArray_DIM(data, ndim - rank - 1), cnp.PyArray_DIM(weights, 0)
+    job.channels = cnp.PyArray_DIM(weights, 1)
+    if (job.batch == 0 or outputs == 0 or channels == 0 or outputs % job.groups != 0
+            or channels % job.groups != 0 or channels // job.groups != job.channels):
+        return None
+    job.outputs = outputs // job.groups
+    # Strides in bytes, from the last axis on; what comes before the axes there are has one index.
+    item = x_stride = w_stride = out_stride = cnp.PyArray_ITEMSIZE(data)
+    for i in range(2, -1, -1):
+        axis = &job.axes[i]
+        axis.x_extent = axis.taps = axis.out_extent = axis.stride = axis.dilation = 1
+        axis.offset = 0
+        if i >= 3 - rank:
+            axis.x_extent = cnp.PyArray_DIM(data, ndim - 3 + i)
+            axis.taps = cnp.PyArray_DIM(weights, rank - 1 + i)
+            axis.stride, axis.dilation = strides[i - 3 + rank], dilations[i - 3 + rank]
+            axis.offset = -before[i - 3 + rank]
+            padded = padded or axis.offset < 0
+            if axis.taps > SHORT_LAYER_MACS:
+                return None
+            room = axis.x_extent - 2 * axis.offset - axis.dilation * (axis.taps - 1) - 1
+            if room < 0 or axis.taps == 0 or axis.x_extent == 0:
+                return None
+            axis.out_extent = room // axis.stride + 1
+            extents[ndim - 3 + i] = axis.out_extent
+        axis.x_stride, axis.w_stride, axis.out_stride = x_stride, w_stride, out_stride
+        x_stride *= axis.x_extent
+        w_stride *= axis.taps
+        out_stride *= axis.out_extent
+        taps *= axis.taps
+        points *= axis.out_extent
+        if taps > SHORT_LAYER_MACS or points > SHORT_LAYER_MACS:
+            return None
+    # More taps than outputs are summed by forms that the method chooses.
+    if (taps > points or job.batch * job.groups * job.axes[0].out_extent > SHORT_LAYER_PLANES
+            or job.channels > SHORT_LAYER_MACS or outputs > SHORT_LAYER_MACS):
+        return None
+    macs = outputs * job.channels
+    if macs > SHORT_LAYER_MACS or points * taps > SHORT_LAYER_MACS:
+        return None
+    macs *= job.batch * points * taps
+    if macs > SHORT_LAYER_MACS:
+        return None
+    job.bias = NULL
+    if bias is not None:
+        if not cnp.PyArray_CheckExact(bias):
+            return None
+        given = <cnp.ndarray>bias
+        if (cnp.PyArray_TYPE(given) != kind or cnp.PyArray_NDIM(given) != 1
+                or cnp.PyArray_DIM(given, 0) != outputs or not cnp.PyArray_ISCARRAY_RO(given)):
+            return None
+        job.bias = <const char*>cnp.PyArray_DATA(given)
+    job.x = <const char*>cnp.PyArray_DATA(data)
+    job.w = <const char*>cnp.PyArray_DATA(weights)
+    if padded:
+        # A tap that is not finite must not meet the zeros beyond an edge.
+        spectrum = &levels().used.spectrum
+        if not (spectrum.all_finite_f32(<const float*>job.w, cnp.PyArray_SIZE(weights))
+                if kind == cnp.NPY_FLOAT
+                else spectrum.all_finite_f64(<const double*>job.w, cnp.PyArray_SIZE(weights))):
+            return None
+    extents[0] = job.batch
+    extents[ndim - rank - 1] = outputs
+    result = <cnp.ndarray>cnp.PyArray_SimpleNew(ndim, extents, kind)
+    job.out = <char*>cnp.PyArray_DATA(result)
+    job.type = FLOAT32 if kind == cnp.NPY_FLOAT else FLOAT64
+    job.x_type = job.out_type = STORED_FLOAT32 if kind == cnp.NPY_FLOAT else STORED_FLOAT64
+    job.parts = 1
+    job.x_channel, job.x_group, job.x_batch = x_stride, job.channels * x_stride, channels * x_stride
+    job.w_channel, job.w_output = w_stride, job.channels * w_stride
+    job.w_group = job.outputs * job.w_output
+    job.out_output, job.out_group = out_stride, job.outputs * out_stride
+    job.out_batch = outputs * out_stride
+    job.x_zero = 0
+    form = LayerForm.channels
+    if job.channels == 1 and job.outputs <= FEW_OUTPUTS:
+        form = LayerForm.depthwise
+    if macs <= GIL_MACS:
+        status = c_solve_layer(job, form, 1)
+    else:
+        with nogil:
+            status = c_solve_layer(job, form, 1)
+    return result if status == Status.ok else None
 
 
 def winograd_weights(cnp.ndarray w, int threads=1):

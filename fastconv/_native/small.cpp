@@ -72,40 +72,64 @@ struct Packed {
   }
 };
 
-bool correlate_line(const TileSet& set, const Correlation& c) {
-  const CorrelationAxis& line = c.axes[0];
+// Packs a line of taps that reads its data from `offset` on. False where there is no more room.
+bool add_line(Packed& packed, const TileSet& set, const Correlation& c, const char* w,
+              ptrdiff_t offset) {
+  const CorrelationAxis& line = c.axes[c.axis_count - 1];
   const ptrdiff_t element = set.scalar_bytes * set.parts, vector = set.vector_bytes;
-  const ptrdiff_t window = line.out_extent + line.taps - 1, out_bytes = line.out_extent * element;
-  alignas(cache_line) char input[line_window_bytes];
-  Packed packed;
   const ptrdiff_t per_vector = vector / element;
   bool fits = true;
   split_line(line.taps, per_vector, set.group_rows,
              [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t rows, ptrdiff_t columns) {
-               fits = fits && packed.add(c, element, 0, vector, row, column, rows, columns,
+               fits = fits && packed.add(c, element, offset, vector, row, column, rows, columns,
                                          [&](ptrdiff_t r, ptrdiff_t k) {
-                                           return c.w + (r * per_vector + k) * line.w_stride;
+                                           return w + (r * per_vector + k) * line.w_stride;
                                          });
              });
-  if (!fits) return false;
-  const GatherAxis axis = {line.x_extent, line.x_stride, line.offset, window, element};
-  gather(c.x, input, &axis, 1, element, c.boundary, c.fill);
-  memset(input + window * element, 0, size_t(vector));
+  return fits;
+}
+
+// Sums one line of the output from its window, behind which a vector may be read.
+void sum_line(const Packed& packed, const TileSet& set, const char* x, char* out,
+              ptrdiff_t out_bytes) {
+  const ptrdiff_t element = set.scalar_bytes * set.parts, vector = set.vector_bytes;
   ptrdiff_t at = 0;
   for (int s = 0; s < MAX_SHAPES && set.line[s].function; s++) {
     const TileShape& shape = set.line[s];
     const ptrdiff_t width = shape.rows * vector;
     for (; out_bytes - at >= width; at += width)
-      shape.function(packed.groups, packed.count, IN_SCRATCH, input + at, vector, element,
-                     c.out + at, vector);
+      shape.function(packed.groups, packed.count, IN_SCRATCH, x + at, vector, element, out + at,
+                     vector);
     if (width == vector && at < out_bytes) {
       alignas(cache_line) char tile[cache_line];
-      shape.function(packed.groups, packed.count, IN_SCRATCH, input + at, vector, element, tile,
+      shape.function(packed.groups, packed.count, IN_SCRATCH, x + at, vector, element, tile,
                      vector);
-      memcpy(c.out + at, tile, size_t(out_bytes - at));
+      memcpy(out + at, tile, size_t(out_bytes - at));
     }
   }
+}
+
+bool correlate_line(const TileSet& set, const Correlation& c) {
+  const CorrelationAxis& line = c.axes[0];
+  const ptrdiff_t element = set.scalar_bytes * set.parts;
+  const ptrdiff_t window = line.out_extent + line.taps - 1;
+  alignas(cache_line) char input[line_window_bytes];
+  Packed packed;
+  if (!add_line(packed, set, c, c.w, 0)) return false;
+  const GatherAxis axis = {line.x_extent, line.x_stride, line.offset, window, element};
+  gather(c.x, input, &axis, 1, element, c.boundary, c.fill);
+  memset(input + window * element, 0, size_t(set.vector_bytes));
+  sum_line(packed, set, input, c.out, line.out_extent * element);
   return true;
+}
+
+// Whether the tiles of images give the general driver's bits: it takes them, or its groups of a
+// line are theirs. Else it sums lines.
+bool takes_image_tiles(const TileSet& set, const Correlation& c) {
+  const CorrelationAxis &rows = c.axes[0], &columns = c.axes[1];
+  const ptrdiff_t per_vector = set.vector_bytes / (set.scalar_bytes * set.parts);
+  const ptrdiff_t line_rows = ceil_div(columns.taps, per_vector);
+  return rows.taps >= line_rows && (rows.taps == 1 || rows.out_extent > 1);
 }
 
 bool correlate_image(const TileSet& set, const Correlation& c) {
@@ -116,15 +140,21 @@ bool correlate_image(const TileSet& set, const Correlation& c) {
   const ptrdiff_t window_rows = rows.out_extent + rows.taps - 1;
   const ptrdiff_t window_columns = columns.out_extent + columns.taps - 1;
   const ptrdiff_t pitch = round_up(window_columns * element, cache_line) + cache_line;
+  const bool image = takes_image_tiles(set, c);
   Packed packed;
   bool fits = true;
-  split_taps(rows.taps, 0, columns.taps, set.group_rows,
-             [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t row_count, ptrdiff_t column_count) {
-               fits = fits && packed.add(c, element, 0, pitch, row, column, row_count, column_count,
-                                         [&](ptrdiff_t r, ptrdiff_t k) {
-                                           return c.w + r * rows.w_stride + k * columns.w_stride;
-                                         });
-             });
+  if (image) {
+    split_taps(rows.taps, 0, columns.taps, set.group_rows,
+               [&](ptrdiff_t row, ptrdiff_t column, ptrdiff_t row_count, ptrdiff_t column_count) {
+                 fits = fits && packed.add(c, element, 0, pitch, row, column, row_count,
+                                           column_count, [&](ptrdiff_t r, ptrdiff_t k) {
+                                             return c.w + r * rows.w_stride + k * columns.w_stride;
+                                           });
+               });
+  } else {
+    for (ptrdiff_t r = 0; r < rows.taps; r++)
+      fits = fits && add_line(packed, set, c, c.w + r * rows.w_stride, r * pitch);
+  }
   if (!fits) return false;
   char* window = take_scratch(window_rows * pitch + tile + tile_bytes);
   if (!window) return false;
@@ -138,6 +168,8 @@ bool correlate_image(const TileSet& set, const Correlation& c) {
     memset(window + r * pitch + window_columns * element, 0,
            size_t(pitch - window_columns * element));
   ptrdiff_t row = 0;
+  for (; !image && row < rows.out_extent; row++)
+    sum_line(packed, set, window + row * pitch, c.out + row * rows.out_stride, width);
   for (int s = 0; row < rows.out_extent; s++) {
     const TileShape& shape = set.image[s];
     for (; rows.out_extent - row >= shape.rows; row += shape.rows) {
@@ -167,7 +199,7 @@ bool finite_beyond_edges(const Correlation& c) {
 
 bool correlate_small(const Correlation& c) {
   const TileSet* set = tile_set_of(c.type);
-  if (!set || set->scalar_bytes > 8 || !finite_beyond_edges(c)) return false;
+  if (!set || set->scalar_bytes > 8) return false;
   const ptrdiff_t element = set->scalar_bytes * set->parts;
   const CorrelationAxis& last = c.axes[c.axis_count - 1];
   const ptrdiff_t columns = (last.out_extent + last.taps) * element + 4 * cache_line;
@@ -175,7 +207,8 @@ bool correlate_small(const Correlation& c) {
   if (contiguous && c.axis_count == 1 && columns <= line_window_bytes &&
       last.taps * element <= weight_bytes && correlate_line(*set, c))
     return true;
-  if (contiguous && c.axis_count == 2 &&
+  // Columns that are not convolved may become one with their row in the general driver.
+  if (contiguous && c.axis_count == 2 && (last.taps > 1 || c.axes[0].taps == 1) &&
       columns * (c.axes[0].out_extent + c.axes[0].taps) <= image_window_bytes &&
       c.axes[0].taps * last.taps * element <= weight_bytes && correlate_image(*set, c))
     return true;

@@ -8,10 +8,10 @@ namespace fastconv {
 // zero.
 bool finite_beyond_edges(const Correlation& correlation);
 
-// Correlates on the calling thread. Contiguous lines and images whose window fits a buffer are
-// gathered into it once, edges and all, and need no other set-up; what does not fit goes through
-// the general driver. Returns false where there is no kernel for the type or no memory, or where
-// taps are not finite beyond the edges; `out` holds anything then.
+// Correlates on the calling thread, taps that are finite beyond the edges. Contiguous lines and
+// images whose window fits a buffer are gathered into it once, edges and all, and need no other
+// set-up; what does not fit goes through the general driver, whose bits all results are. Returns
+// false where there is no kernel for the type or no memory; `out` holds anything then.
 bool correlate_small(const Correlation& correlation);
 
 }  // namespace fastconv

@@ -15,8 +15,9 @@ AxisWindow::AxisWindow(const LayerAxis& axis, ptrdiff_t outputs, ptrdiff_t taps)
   const auto phase = [&](ptrdiff_t k) { return k * axis.dilation % axis.stride; };
   std::vector<ptrdiff_t> order(static_cast<size_t>(taps));
   for (ptrdiff_t k = 0; k < taps; k++) order[size_t(k)] = k;
-  std::stable_sort(order.begin(), order.end(),
-                   [&](ptrdiff_t a, ptrdiff_t b) { return phase(a) < phase(b); });
+  if (axis.stride > 1)  // else they are all of one phase
+    std::stable_sort(order.begin(), order.end(),
+                     [&](ptrdiff_t a, ptrdiff_t b) { return phase(a) < phase(b); });
   for (const ptrdiff_t k : order) {
     const ptrdiff_t first = k * axis.dilation;
     const bool joins = !runs_.empty() && runs_.back().first % axis.stride == phase(k) &&
