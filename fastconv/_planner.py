@@ -15,6 +15,7 @@ from fastconv._methods import (
     METHODS,
     Method,
     Runner,
+    channels,
     direct,
     fft,
     reference,
@@ -29,6 +30,8 @@ AUTO = "auto"
 
 # Choices that are kept, the least recently used going first.
 CACHE_SIZE = 1024
+# So few multiply-adds take less time than the call of any method that does not form them.
+_FEW_MACS = 1 << 16
 # Data of another dtype is converted this many bytes at a time.
 _CONVERSION_BYTES = 8 << 20
 
@@ -238,12 +241,16 @@ def _fastest(problem: Problem) -> tuple[Method, float] | None:
     depend on the number of threads. What can only lose is not looked at. None where no method is
     as accurate as it must be.
     """
+    if problem.macs <= _FEW_MACS and not (problem.lines or problem.accuracy):
+        plain = channels if problem.layer else direct
+        if plain.reject(problem) is None:
+            return plain, 0.0
     best: Method | None = None
     least, shared = math.inf, 0.0
     for m in METHODS:
         if best is not None and m is reference:  # which is for what no other takes
             break
-        if m.least(problem) >= least or _refusal(m, problem) or _errs_more(m, problem):
+        if m.least(problem) >= least or _passed_over(m, problem) or _refusal(m, problem):
             continue
         prediction = _cost.predict(m.estimate(problem))
         if prediction.seconds < least:
@@ -264,9 +271,13 @@ def _refusal(method: Method, problem: Problem) -> Reason | None:
     return Reason.INACCURATE if method.error(problem) > problem.accuracy else None
 
 
-def _errs_more(method: Method, problem: Problem) -> bool:
-    """Whether smoothing by lines, which errs by its own windows, would err by all the data."""
-    return bool(problem.lines) and problem.accuracy is None and method in (fft, tilefft)
+def _passed_over(method: Method, problem: Problem) -> Reason | None:
+    """Say why a method is not chosen unless it is asked for, however little time it takes."""
+    if problem.lines and problem.accuracy is None and method in (fft, tilefft):
+        return Reason.LESS_EXACT  # smoothing errs by its own windows
+    if method is fft and _refusal(tilefft, problem) is None:
+        return Reason.IN_LANES
+    return None
 
 
 def _asked_for(problem: Problem, name: str) -> tuple[Method, float] | None:
@@ -316,20 +327,22 @@ def names() -> tuple[str, ...]:
 def _candidates(problem: Problem, method: str, asked: str, threads: int) -> tuple[Candidate, ...]:
     """Tell how every method stands, where `method` was taken as asked."""
     standings = [_standing(m, problem, threads) for m in METHODS]
-    least = next((s.predicted for s in standings if s.name == method), None)
     fastest = _fastest(problem)
     auto = asked == AUTO or (fastest is not None and method == fastest[0].NAME)
-    return tuple(_explained(s, s.name == method, auto, least or 0.0) for s in standings)
+    return tuple(
+        _explained(s, s.name == method, auto, _passed_over(m, problem))
+        for m, s in zip(METHODS, standings, strict=True)
+    )
 
 
-def _explained(standing: Candidate, chosen: bool, auto: bool, least: float) -> Candidate:
+def _explained(standing: Candidate, chosen: bool, auto: bool, over: Reason | None) -> Candidate:
     if standing.predicted is None:
         return standing
     why = "slower, "
     if chosen:
         why = "fastest, " if auto else "asked for, "
-    elif auto and standing.predicted < least:
-        return replace(standing, reason=str(Reason.LESS_EXACT))
+    elif over is not None:
+        return replace(standing, reason=str(over))
     return replace(standing, reason=f"{why}bound by {standing.reason}")
 
 

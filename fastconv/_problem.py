@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import enum
-import functools
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
@@ -45,6 +44,7 @@ class Reason(enum.StrEnum):
     CUT = "sums are cut or rounded as SciPy's: only its order gives the same"
     PASSES = "every pass is cut, or meets the fill, by itself"
     LESS_EXACT = "errs by all the data, not by each output's own window"
+    IN_LANES = "serves what tilefft does not take, which is hardly ever slower"
     NOT_DIRECT = "is no plain sum of products, which accuracy='direct' asks for"
     INACCURATE = "may err by more than the accuracy asked for"
     UNKNOWN_KERNEL = "takes kernels that were looked at: large ones along two axes, with values"
@@ -105,6 +105,29 @@ class Spec:
     def size(self) -> int:
         """Number of elements."""
         return math.prod(self.shape)
+
+
+Value = TypeVar("Value")
+
+
+class Kept(Generic[Value]):
+    """A property that is computed once: functools.cached_property without Python 3.11's lock."""
+
+    def __init__(self, compute: Callable[[Any], Value]) -> None:
+        self._compute = compute
+        self._name = compute.__name__
+        self.__doc__ = compute.__doc__
+
+    @overload
+    def __get__(self, owner: None, kind: type) -> Kept[Value]: ...
+    @overload
+    def __get__(self, owner: object, kind: type) -> Value: ...
+    def __get__(self, owner: object | None, kind: type) -> Kept[Value] | Value:
+        """Compute the value and leave it in the way of the next look."""
+        if owner is None:
+            return self
+        value = owner.__dict__[self._name] = self._compute(owner)
+        return value
 
 
 @dataclass(frozen=True)  # without slots: what follows from its fields is kept
@@ -179,47 +202,51 @@ class Problem:
     spread: Shape = ()
     accuracy: float | None = None
 
-    @functools.cached_property
+    def __hash__(self) -> int:
+        """Hash what differs most: a choice is found in less time than all fields would take."""
+        return hash((self.x, self.w, self.out, self.offset, self.dtype.num))
+
+    @Kept
     def layer(self) -> bool:
         """Whether it sums over channels."""
         return bool(self.stride)
 
-    @functools.cached_property
+    @Kept
     def empty(self) -> bool:
         """Whether any array has no element."""
         return 0 in self.x or 0 in self.w or 0 in self.out
 
-    @functools.cached_property
+    @Kept
     def taps(self) -> int:
         """Taps that each output sums, in all channels of a layer."""
         taps = math.prod(self.w[a] for a in self.axes)
         return taps * self.w[2] if self.layer else taps
 
-    @functools.cached_property
+    @Kept
     def macs(self) -> int:
         """Real multiply-adds that the direct method does."""
         products = math.prod(self.out) * self.taps // (math.prod(self.spread) or 1)
         return products * (4 if self.dtype.kind == "c" else 1)
 
-    @functools.cached_property
+    @Kept
     def traffic(self) -> int:
         """Bytes of data and result (and weights of a layer): what any method moves at the least."""
         elements = math.prod(self.x) + math.prod(self.out)
         return (elements + (math.prod(self.w) if self.layer else 0)) * self.dtype.itemsize
 
-    @functools.cached_property
+    @Kept
     def workspace_limit(self) -> int:
         """Bytes that a method may plan with; a quarter stays for what nobody plans."""
         return max(WORKSPACE_FLOOR, self.traffic) * 3 // 4
 
-    @functools.cached_property
+    @Kept
     def by_passes(self) -> bool:
         """Whether its passes are more than one convolution with the product of their lines."""
         return bool(self.lines) and (
             self.cut is not None or (self.boundary is Boundary.CONSTANT and self.fill != 0)
         )
 
-    @functools.cached_property
+    @Kept
     def padded(self) -> bool:
         """Whether any window reaches beyond the data."""
         return any(
@@ -227,12 +254,12 @@ class Problem:
             for a in self.axes
         )
 
-    @functools.cached_property
+    @Kept
     def varying(self) -> Shape:
         """Axes along which each index has a kernel of its own."""
         return tuple(a for a in range(len(self.x)) if a not in self.axes and self.w[a] > 1)
 
-    @functools.cached_property
+    @Kept
     def fill_element(self) -> np.ndarray | None:
         """The value beyond the edge as one element of the computation's dtype, or None for zero."""
         if self.boundary is not Boundary.CONSTANT:

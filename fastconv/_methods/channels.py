@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any
@@ -183,6 +184,7 @@ def _converted_outputs(problem: Problem) -> int:
     return max(min(problem.w[1], most), 1)
 
 
+@functools.lru_cache(maxsize=256)
 def _workspace(problem: Problem) -> int:
     """Bytes of scratch, and of weights in another form."""
     parts = {replace(p, offset=(0,) * 6) for p in _parts_of(problem)}

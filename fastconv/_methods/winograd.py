@@ -8,6 +8,7 @@ not by each output's own 3 × 3. See fastconv/_native/winograd.hpp.
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -89,6 +90,7 @@ def _tiles(problem: Problem) -> int:
     return batch * groups * depth * math.ceil(tiles / lanes) * lanes
 
 
+@functools.lru_cache(maxsize=256)
 def _workspace(problem: Problem) -> int:
     g, o, c = problem.w[:3]
     scratch = _core.layer_scratch(
