@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-import numbers
 import re
 import sys
 from collections.abc import Callable
@@ -23,8 +22,8 @@ from fastconv._threads import get_num_threads
 Array = np.ndarray | Spec
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-# Values of `accuracy` that are no bound. Literals are one object: who compares by `is` for a shorter
-# road misses it where they are not, and nothing else.
+# Values of `accuracy` that are no bound. Literals are one object: who compares by `is` misses a
+# shorter road where they are not, and nothing else.
 DEFAULT, DIRECT = "default", "direct"
 
 # NumPy's own limit, less the axes that methods put before those of the arrays.
@@ -238,7 +237,9 @@ def check_accuracy(accuracy: Any) -> float | None:
     if isinstance(accuracy, str):
         if accuracy in (DEFAULT, DIRECT):
             return None if accuracy == DEFAULT else 0.0
-    elif isinstance(accuracy, bool) or not isinstance(accuracy, numbers.Real):
+    elif isinstance(accuracy, bool) or not isinstance(
+        accuracy, (int, float, np.integer, np.floating)
+    ):
         raise TypeError(f"accuracy must be {expected}, not {accuracy!r}")
     elif 0 < accuracy < math.inf:
         with contextlib.suppress(OverflowError):
@@ -247,9 +248,7 @@ def check_accuracy(accuracy: Any) -> float | None:
     raise ValueError(f"accuracy must be {expected}, not {accuracy!r}")
 
 
-def share_accuracy(
-    accuracy: float | None, count: int, result: np.dtype[Any]
-) -> float | None:
+def share_accuracy(accuracy: float | None, count: int, result: np.dtype[Any]) -> float | None:
     """
     Return what each of so many filters in a row may err by, each rounded to the result's dtype.
 

@@ -294,7 +294,7 @@ def _asked_for(problem: Problem, name: str) -> tuple[Method, float] | None:
 
 
 def _widened(problem: Problem, method: str) -> Problem:
-    """Return the problem in double precision, whose results lose digits only when they are stored."""
+    """Return the problem in double precision: digits are lost only when results are stored."""
     assert problem.accuracy is not None
     dtype = problem.dtype
     if dtype.char not in "fF":

@@ -63,6 +63,7 @@ def conv1d(
     w_zero_point: ArrayLike = 0,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a convolutional layer to signals.
@@ -83,7 +84,7 @@ def conv1d(
         Order of the axes of data and result.
     stride, padding, dilation, groups, activation, flip_kernel, x_zero_point, w_zero_point
         As in `conv2d`, for 1 axis.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -117,6 +118,7 @@ def conv1d(
         x_zero_point=x_zero_point,
         w_zero_point=w_zero_point,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -137,6 +139,7 @@ def conv_transpose1d(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a transposed convolutional layer to signals.
@@ -156,7 +159,7 @@ def conv_transpose1d(
         Order of the axes of data and result.
     stride, padding, output_padding, groups, dilation, output_size, activation, flip_kernel
         As in `conv_transpose2d`, for 1 axis.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -190,6 +193,7 @@ def conv_transpose1d(
         activation=activation,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -207,6 +211,7 @@ def conv1d_grad_input(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv1d` with respect to its input.
@@ -221,7 +226,7 @@ def conv1d_grad_input(
         Shape of the layer's input, in the order of `layout`.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -255,6 +260,7 @@ def conv1d_grad_input(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -272,6 +278,7 @@ def conv1d_grad_weight(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv1d` with respect to its weights.
@@ -286,7 +293,7 @@ def conv1d_grad_weight(
         (O, C / groups, kW), the shape of the layer's weights.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -320,6 +327,7 @@ def conv1d_grad_weight(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -375,6 +383,7 @@ def conv2d(
     w_zero_point: ArrayLike = 0,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a convolutional layer to images.
@@ -415,6 +424,12 @@ def conv2d(
         Where to write the result: of its shape and dtype, sharing no memory with the arguments.
     method : str
         'auto', or the name of a method.
+    accuracy : {'default', 'direct'} or float
+        What results may err by. 'direct' takes plain sums of products alone, no minimal filtering.
+        A number is a bound beside ‖x‖·‖w‖ + |bias|, the 2-norms of the weights of an output channel
+        and of the data that they meet (of 4 × 4 patches where the method filters those), before the
+        activation: float32 and complex64 are computed in double precision where that takes it, with
+        the activation, and rounded once. Integers are exact.
 
     Returns
     -------
@@ -459,6 +474,7 @@ def conv2d(
         x_zero_point=x_zero_point,
         w_zero_point=w_zero_point,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -479,6 +495,7 @@ def conv_transpose2d(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a transposed convolutional layer to images.
@@ -514,7 +531,7 @@ def conv_transpose2d(
         As in `conv2d`.
     flip_kernel : bool
         Whether the taps are reversed along each axis: the transpose of `conv2d` with the same flag.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -558,6 +575,7 @@ def conv_transpose2d(
         activation=activation,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -575,6 +593,7 @@ def conv2d_grad_input(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv2d` with respect to its input.
@@ -589,7 +608,7 @@ def conv2d_grad_input(
         Shape of the layer's input, in the order of `layout`.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -624,6 +643,7 @@ def conv2d_grad_input(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -641,6 +661,7 @@ def conv2d_grad_weight(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv2d` with respect to its weights.
@@ -655,7 +676,7 @@ def conv2d_grad_weight(
         (O, C / groups, kH, kW), the shape of the layer's weights.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -690,6 +711,7 @@ def conv2d_grad_weight(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -745,6 +767,7 @@ def conv3d(
     w_zero_point: ArrayLike = 0,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a convolutional layer to volumes.
@@ -765,7 +788,7 @@ def conv3d(
         Order of the axes of data and result.
     stride, padding, dilation, groups, activation, flip_kernel, x_zero_point, w_zero_point
         As in `conv2d`, for 3 axes.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -799,6 +822,7 @@ def conv3d(
         x_zero_point=x_zero_point,
         w_zero_point=w_zero_point,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -819,6 +843,7 @@ def conv_transpose3d(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a transposed convolutional layer to volumes.
@@ -838,7 +863,7 @@ def conv_transpose3d(
         Order of the axes of data and result.
     stride, padding, output_padding, groups, dilation, output_size, activation, flip_kernel
         As in `conv_transpose2d`, for 3 axes.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -873,6 +898,7 @@ def conv_transpose3d(
         activation=activation,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -890,6 +916,7 @@ def conv3d_grad_input(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv3d` with respect to its input.
@@ -904,7 +931,7 @@ def conv3d_grad_input(
         Shape of the layer's input, in the order of `layout`.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -939,6 +966,7 @@ def conv3d_grad_input(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -956,6 +984,7 @@ def conv3d_grad_weight(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv3d` with respect to its weights.
@@ -970,7 +999,7 @@ def conv3d_grad_weight(
         (O, C / groups, kD, kH, kW), the shape of the layer's weights.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -1005,6 +1034,7 @@ def conv3d_grad_weight(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 

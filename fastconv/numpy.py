@@ -79,9 +79,7 @@ def _lower_line(a: Any, v: Any, mode: str, accuracy: Any, *, correlate: bool) ->
     )
 
 
-def _lower_convolve(
-    a: Any, v: Any, mode: Any = "full", *, accuracy: Any = DEFAULT
-) -> Call:
+def _lower_convolve(a: Any, v: Any, mode: Any = "full", *, accuracy: Any = DEFAULT) -> Call:
     a, v = _check_line(a, "a", promote=True), _check_line(v, "v", promote=True)
     if a.size == 0:
         raise ValueError("a cannot be empty")
@@ -90,9 +88,7 @@ def _lower_convolve(
     return _lower_line(a, v, _check_mode(mode), accuracy, correlate=False)
 
 
-def _lower_correlate(
-    a: Any, v: Any, mode: Any = "valid", *, accuracy: Any = DEFAULT
-) -> Call:
+def _lower_correlate(a: Any, v: Any, mode: Any = "valid", *, accuracy: Any = DEFAULT) -> Call:
     mode = _check_mode(mode)
     a, v = _check_line(a, "a", promote=False), _check_line(v, "v", promote=False)
     if a.size == 0:

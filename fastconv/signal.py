@@ -459,9 +459,7 @@ def _lower_fftconvolve(
     return _lower_spectral(in1, in2, mode, axes, check_accuracy(accuracy))
 
 
-def _lower_spectral(
-    in1: Any, in2: Any, mode: Any, axes: Any, accuracy: float | None
-) -> Call:
+def _lower_spectral(in1: Any, in2: Any, mode: Any, axes: Any, accuracy: float | None) -> Call:
     in1, in2 = as_array(in1, "in1"), as_array(in2, "in2")
     if in1.ndim != in2.ndim:
         raise ValueError("in1 and in2 should have the same dimensionality")
