@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from fastconv._methods import rounded
-from fastconv._plan import Call, Operand
-from fastconv._planner import Choice, Prepared
+from fastconv._plan import Call, Operand, share_accuracy
+from fastconv._planner import Choice, Prepared, accuracy_of_sums, less_rounding
 from fastconv._problem import SMALL_SIZE, Boundary, Lines, Problem, Spec
 from fastconv._threads import get_num_threads
 
@@ -267,6 +267,7 @@ def lower_dense(
     cval: float,
     result: np.dtype[Any],
     sparse: bool,
+    accuracy: float | None,
 ) -> Call:
     """Lower a kernel over all axes, of float64 and with an axis for each of the input's."""
     _check_dtype(result, "output")
@@ -278,6 +279,7 @@ def lower_dense(
         axes=tuple(a for a in range(w.ndim) if w.shape[a] > 1) or tuple(range(w.ndim)),
         offset=tuple(offset),
         sparse=sparse,
+        accuracy=accuracy_of_sums(accuracy, rules["dtype"], result),
         **rules,
         **_fixed(boundary, cval, [w]),
     )
@@ -285,27 +287,34 @@ def lower_dense(
 
 
 def lower_passes(
-    input: Any, terms: Sequence[Sequence[Pass]], cval: float, result: np.dtype[Any]
+    input: Any,
+    terms: Sequence[Sequence[Pass]],
+    cval: float,
+    result: np.dtype[Any],
+    accuracy: float | None,
 ) -> Call:
     """Lower passes along different axes with one boundary; terms pass along the same axes."""
     _check_dtype(result, "output")
     first = terms[0]
     one_line = len(terms) == len(first) == 1 and not first[0].mean
-    small = math.prod(input.shape) <= SMALL_SIZE
+    # SciPy's results to the last bit, which a bound may lie below.
+    small = math.prod(input.shape) <= SMALL_SIZE and not accuracy
     if one_line and result.kind == "f" and not small:
         # One line is a plain problem, that every method may take.
         only, ndim = first[0], len(input.shape)
         shape = [-1 if a == only.axis else 1 for a in range(ndim)]
         offset = [only.offset if a == only.axis else 0 for a in range(ndim)]
-        dtype = _compute_dtype(input.dtype, result)
+        # A bound may ask for double precision, of the taps too.
+        dtype = np.dtype(np.float64) if accuracy else _compute_dtype(input.dtype, result)
         w = rounded(only.taps, dtype).reshape(shape)
-        return lower_dense(input, w, offset, only.boundary, cval, result, False)
+        return lower_dense(input, w, offset, only.boundary, cval, result, False, accuracy)
     axes = tuple(p.axis for p in first)
     taps, offset = [1] * len(input.shape), [0] * len(input.shape)
     for p in first:
         taps[p.axis], offset[p.axis] = p.taps.size, p.offset
     kernels = [p.taps for passes in terms for p in passes]
     sums = [np.ones(p.taps.size) if p.mean else p.taps for p in first]
+    rules = _rules(input.dtype, result, sums, cval, small)
     problem = Problem(
         x=input.shape,
         w=tuple(taps),
@@ -315,7 +324,8 @@ def lower_passes(
         lines=axes,
         terms=len(terms),
         box=all(p.mean for p in first),
-        **_rules(input.dtype, result, sums, cval, small),
+        accuracy=accuracy_of_sums(accuracy, rules["dtype"], result),
+        **rules,
         **_fixed(first[0].boundary, cval, kernels),
     )
     lines = Lines(tuple(tuple(p.taps for p in t) for t in terms), axes, len(input.shape))
@@ -347,17 +357,22 @@ def ready(call: Call) -> tuple[Choice, Prepared]:
 
 @functools.lru_cache(maxsize=_READY_FILTERS)
 def _kept_ready(
-    spec: Spec, result: np.dtype[Any], passes: tuple[Pass, ...], cval: float, threads: int
+    spec: Spec,
+    result: np.dtype[Any],
+    passes: tuple[Pass, ...],
+    cval: float,
+    accuracy: float | None,
+    threads: int,
 ) -> tuple[Choice, Prepared]:
-    return ready(lower_passes(spec, [passes], cval, result))
+    return ready(lower_passes(spec, [passes], cval, result, accuracy))
 
 
-def _pass_step(passes: Sequence[Pass]) -> Step:
+def _pass_step(passes: Sequence[Pass], accuracy: float | None) -> Step:
     def step(data: Any, cval: float, result: np.dtype[Any]) -> tuple[Choice, Prepared]:
         if not all(p.kept for p in passes):
-            return ready(lower_passes(data, [passes], cval, result))
+            return ready(lower_passes(data, [passes], cval, result, accuracy))
         spec = Spec(data.shape, data.dtype)
-        return _kept_ready(spec, result, tuple(passes), cval, get_num_threads())
+        return _kept_ready(spec, result, tuple(passes), cval, accuracy, get_num_threads())
 
     return step
 
@@ -391,23 +406,32 @@ def solve(input: np.ndarray, output: np.ndarray, cval: Any, steps: Sequence[Step
     return output
 
 
-def run_passes(input: np.ndarray, output: np.ndarray, passes: Sequence[Pass], cval: Any) -> None:
+def run_passes(
+    input: np.ndarray,
+    output: np.ndarray,
+    passes: Sequence[Pass],
+    cval: Any,
+    accuracy: float | None,
+) -> None:
     """Fill the output by passes one after the other; without any it is the input."""
     if not passes:
         output[...] = input
         return
-    solve(input, output, cval, [_pass_step(part) for part in _chain(passes)])
+    parts = _chain(passes)
+    share = share_accuracy(accuracy, len(parts), output.dtype)
+    solve(input, output, cval, [_pass_step(part, share) for part in parts])
 
 
-def lower_planned(input: Any, passes: Sequence[Pass], cval: Any, output: Any) -> Call:
+def lower_planned(
+    input: Any, passes: Sequence[Pass], cval: Any, output: Any, accuracy: float | None
+) -> Call:
     """Lower passes for `plan` and `explain`: they must be one problem."""
     check_plannable(input, output)
     parts = _chain(passes)
     if len(parts) != 1:
         raise ValueError(f"{len(parts)} filters in a row, not one: there is nothing to plan")
-    return lower_passes(
-        input, parts, check_cval(cval), result_dtype(output, input, complex_output=False)
-    )
+    result = result_dtype(output, input, complex_output=False)
+    return lower_passes(input, parts, check_cval(cval), result, accuracy)
 
 
 def check_plannable(input: Any, output: Any) -> None:
@@ -458,6 +482,7 @@ def correlate_dense(
     cval: Any,
     origin: Any,
     axes: Any,
+    accuracy: float | None,
     *,
     convolution: bool,
 ) -> np.ndarray:
@@ -466,14 +491,16 @@ def correlate_dense(
     if complex_weights and not convolution:
         weights = weights.conj()
 
-    def filter_by(data: np.ndarray, real_weights: np.ndarray, target: Any, fill: Any) -> np.ndarray:
+    def filter_by(
+        data: np.ndarray, real_weights: np.ndarray, target: Any, fill: Any, share: float | None
+    ) -> np.ndarray:
         w, offset = dense_kernel(data, real_weights, origin, axes, convolution=convolution)
         target = make_output(target, data, data.dtype.kind == "c")
         boundary = check_mode(mode)
 
         def step(x: Any, value: float, result: np.dtype[Any]) -> tuple[Choice, Prepared]:
             kernel = w.reshape(w.shape or 1)
-            return ready(lower_dense(x, kernel, offset, boundary, value, result, True))
+            return ready(lower_dense(x, kernel, offset, boundary, value, result, True, share))
 
         # An array without axes is one of a single element.
         x, y = (a if a.ndim else a.reshape(1) for a in (data, target))
@@ -481,8 +508,8 @@ def correlate_dense(
         return target
 
     if complex_weights:
-        return by_weights(filter_by, input, weights, output, cval)
-    return filter_by(input, weights, output, cval)
+        return by_weights(filter_by, input, weights, output, cval, accuracy)
+    return filter_by(input, weights, output, cval, accuracy)
 
 
 def by_weights(
@@ -491,17 +518,23 @@ def by_weights(
     weights: np.ndarray,
     output: Any,
     cval: Any,
+    accuracy: float | None,
 ) -> np.ndarray:
     """Filter by complex weights: by their parts, whose results are added."""
     output = make_output(output, input, complex_output=True)
     if input.dtype.kind != "c":
         if isinstance(cval, (complex, np.complexfloating)):
             raise ValueError(f"Cannot provide a complex-valued cval when the input is real: {cval}")
-        parts = [filter_by(input, w, output.real.dtype, cval) for w in (weights.real, weights.imag)]
-        output.real, output.imag = parts
+        output.real, output.imag = (
+            filter_by(input, w, output.real.dtype, cval, accuracy)
+            for w in (weights.real, weights.imag)
+        )
         return output
-    of_real = filter_by(input, weights.real, output.dtype, cval)
-    of_imag = filter_by(input, weights.imag, output.dtype, cval)
+    if accuracy:  # both err, each by its part of the weights, and their sum is rounded
+        less_rounding(accuracy, output.dtype, 1 + math.sqrt(2))
+        accuracy = less_rounding(accuracy, output.dtype) / math.sqrt(2)
+    of_real = filter_by(input, weights.real, output.dtype, cval, accuracy)
+    of_imag = filter_by(input, weights.imag, output.dtype, cval, accuracy)
     output.real = of_real.real - of_imag.imag
     output.imag = of_real.imag + of_imag.real
     return output

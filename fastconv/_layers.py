@@ -14,13 +14,13 @@ import math
 import operator
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from fastconv import _planner
-from fastconv._plan import check_out
+from fastconv._plan import DEFAULT, check_accuracy, check_out
 from fastconv._planner import Choice, Prepared
 from fastconv._problem import Activation, Problem, Shape, Spec, Weights
 from fastconv._threads import get_num_threads
@@ -670,9 +670,9 @@ def _grad_weight(
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _choose(geometry: Geometry, method: str, threads: int) -> Choice:
+def _choose(geometry: Geometry, method: str, accuracy: float | None, threads: int) -> Choice:
     """Choose by a geometry, which is found faster than its problem."""
-    return _planner.choose(geometry.problem, method, threads)
+    return _planner.choose(replace(geometry.problem, accuracy=accuracy), method, threads)
 
 
 def clear_cache() -> None:
@@ -697,6 +697,8 @@ class LayerCall:
         Done to the result.
     x_zero, w_zero
         As in Weights.
+    accuracy : float, optional
+        As in Problem.
     """
 
     arrays: tuple[Any, ...]
@@ -705,6 +707,7 @@ class LayerCall:
     activation: Activation = Activation.NONE
     x_zero: int = 0
     w_zero: np.ndarray | None = None
+    accuracy: float | None = None
 
     @property
     def problem(self) -> Problem:
@@ -730,13 +733,19 @@ class LayerCall:
         """Choose the method, from shapes alone."""
         if not isinstance(self.method, str):
             return _planner.choose(self.problem, self.method)  # which refuses it
-        return _choose(self.geometry, self.method, get_num_threads())
+        return _choose(self.geometry, self.method, self.accuracy, get_num_threads())
 
     def with_data(self, data: np.ndarray) -> LayerCall:
         """Return the call with other data in place of the first array."""
         arrays = (data, *self.arrays[1:])
         return LayerCall(
-            arrays, self.geometry, self.method, self.activation, self.x_zero, self.w_zero
+            arrays,
+            self.geometry,
+            self.method,
+            self.activation,
+            self.x_zero,
+            self.w_zero,
+            self.accuracy,
         )
 
     def prepare(self, choice: Choice) -> Prepared:
@@ -831,6 +840,7 @@ def lower_conv(
     x_zero_point: Any = 0,
     w_zero_point: Any = 0,
     method: Any = _planner.AUTO,
+    accuracy: Any = DEFAULT,
 ) -> LayerCall:
     """Lower a layer over `rank` axes of space."""
     x, w = operand(x), operand(w)
@@ -850,14 +860,15 @@ def lower_conv(
     dtype, channels = geometry.problem.dtype, w.shape[0]
     arrays = _with_bias((x, w), bias, channels, dtype)
     kind = _check_activation(activation, dtype)
+    bound = None if accuracy is DEFAULT else check_accuracy(accuracy)
     if _is_plain_zero(x_zero_point) and _is_plain_zero(w_zero_point):
-        return LayerCall(arrays, geometry, method, kind)
+        return LayerCall(arrays, geometry, method, kind, accuracy=bound)
     if dtype.kind != "i":
         raise TypeError(f"x_zero_point and w_zero_point are for uint8 and int8, not {x.dtype}")
     x_zero = _zero_points(x_zero_point, x.dtype, 1, "x_zero_point")
     w_zero = _zero_points(w_zero_point, w.dtype, channels, "w_zero_point")
     every = np.ascontiguousarray(np.broadcast_to(w_zero, (channels,))) if w_zero.any() else None
-    return LayerCall(arrays, geometry, method, kind, int(x_zero.reshape(())), every)
+    return LayerCall(arrays, geometry, method, kind, int(x_zero.reshape(())), every, bound)
 
 
 def _layout(layout: Any, rank: int) -> str:
@@ -882,6 +893,7 @@ def lower_conv_transpose(
     activation: Any = None,
     flip_kernel: Any = False,
     method: Any = _planner.AUTO,
+    accuracy: Any = DEFAULT,
 ) -> LayerCall:
     """Lower a transposed layer over `rank` axes of space."""
     x, w = operand(x), operand(w)
@@ -902,7 +914,8 @@ def lower_conv_transpose(
     )
     dtype = geometry.problem.dtype
     arrays = _with_bias((x, w), bias, geometry.problem.w[0] * geometry.problem.w[1], dtype)
-    return LayerCall(arrays, geometry, method, _check_activation(activation, dtype))
+    kind = _check_activation(activation, dtype)
+    return LayerCall(arrays, geometry, method, kind, accuracy=check_accuracy(accuracy))
 
 
 def lower_grad_input(
@@ -918,6 +931,7 @@ def lower_grad_input(
     layout: Any = None,
     flip_kernel: Any = False,
     method: Any = _planner.AUTO,
+    accuracy: Any = DEFAULT,
 ) -> LayerCall:
     """Lower the gradient of a layer's input over `rank` axes of space."""
     grad, w = operand(grad), operand(w)
@@ -935,7 +949,7 @@ def lower_grad_input(
         _layout(layout, rank),
         _flag(flip_kernel, "flip_kernel"),
     )
-    return LayerCall((grad, w), geometry, method)
+    return LayerCall((grad, w), geometry, method, accuracy=check_accuracy(accuracy))
 
 
 def lower_grad_weight(
@@ -951,6 +965,7 @@ def lower_grad_weight(
     layout: Any = None,
     flip_kernel: Any = False,
     method: Any = _planner.AUTO,
+    accuracy: Any = DEFAULT,
 ) -> LayerCall:
     """Lower the gradient of a layer's weights over `rank` axes of space."""
     grad, x = operand(grad), operand(x)
@@ -968,7 +983,7 @@ def lower_grad_weight(
         _layout(layout, rank),
         _flag(flip_kernel, "flip_kernel"),
     )
-    return LayerCall((grad, x), geometry, method)
+    return LayerCall((grad, x), geometry, method, accuracy=check_accuracy(accuracy))
 
 
 def grad_bias(rank: int, grad: Any, layout: Any) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import math
 import re
@@ -13,7 +14,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 import numpy as np
 
 from fastconv import _planner
-from fastconv._methods import count_terms, direct
+from fastconv._methods import count_terms, direct, unit_roundoff
 from fastconv._native._core import ShortPlan
 from fastconv._planner import Candidate, Choice, Prepared
 from fastconv._problem import Boundary, Lines, Problem, Spec
@@ -21,6 +22,10 @@ from fastconv._threads import get_num_threads
 
 Array = np.ndarray | Spec
 Function = TypeVar("Function", bound=Callable[..., Any])
+
+# Values of `accuracy` that are no bound. Literals are one object: who compares by `is` misses a
+# shorter road where they are not, and nothing else.
+DEFAULT, DIRECT = "default", "direct"
 
 # NumPy's own limit, less the axes that methods put before those of the arrays.
 _MOST_AXES = 62
@@ -188,6 +193,7 @@ def _with_terms(call: Call, problem: Problem) -> Problem:
     axes = [a for a in problem.axes if problem.w[a] > 1]
     if (
         problem.lines
+        or problem.accuracy == 0
         or len(axes) != 2
         or problem.varying
         or problem.dtype not in (np.float32, np.float64)
@@ -220,6 +226,43 @@ def as_array(argument: Any, name: str) -> Any:
     return array
 
 
+def check_accuracy(accuracy: Any) -> float | None:
+    """
+    Return what results may err by, beside the norms of data and kernel.
+
+    None for 'default', 0 for 'direct': plain sums of products alone.
+    """
+    if accuracy is DEFAULT:
+        return None
+    expected = "'default', 'direct' or a positive number that is finite"
+    if isinstance(accuracy, str):
+        if accuracy in (DEFAULT, DIRECT):
+            return None if accuracy == DEFAULT else 0.0
+    elif isinstance(accuracy, bool) or not isinstance(
+        accuracy, (int, float, np.integer, np.floating)
+    ):
+        raise TypeError(f"accuracy must be {expected}, not {accuracy!r}")
+    elif 0 < accuracy < math.inf:
+        with contextlib.suppress(OverflowError):
+            if 0 < (bound := float(accuracy)) < math.inf:
+                return bound
+    raise ValueError(f"accuracy must be {expected}, not {accuracy!r}")
+
+
+def share_accuracy(accuracy: float | None, count: int, result: np.dtype[Any]) -> float | None:
+    """
+    Return what each of so many filters in a row may err by, each rounded to the result's dtype.
+
+    Errors add up: what one errs by, beside its windows' norms, is passed on by the next beside
+    theirs, and the norms of lines are factors of their product's.
+    """
+    if not accuracy or count == 1:
+        return accuracy
+    if result.kind in "fc":
+        _planner.less_rounding(accuracy, result, count)
+    return math.expm1(math.log1p(accuracy) / count)
+
+
 def lower_pair(
     in1: Any,
     in2: Any,
@@ -232,6 +275,7 @@ def lower_pair(
     boundary: Boundary = Boundary.ZERO,
     fill: complex = 0,
     method: str = _planner.AUTO,
+    accuracy: float | None = None,
 ) -> Call:
     """
     Lower a convolution or correlation of two arrays of one dimensionality.
@@ -255,13 +299,17 @@ def lower_pair(
         Of the result, and of the computation.
     boundary, fill, method
         As in Problem and Call.
+    accuracy : float, optional
+        As in Problem, of the results.
     """
     x, w = (in2.shape, in1.shape) if swap else (in1.shape, in2.shape)
     out = tuple(spans[a][0] if a in spans else n for a, n in enumerate(x))
     offset = tuple(spans[a][1] - (w[a] - 1) if a in spans else 0 for a in range(len(x)))
     if math.prod(out) * max(dtype.itemsize, 1) > sys.maxsize:
         raise ValueError(f"the result's shape {out} is past the address space")
-    problem = Problem(x, w, out, tuple(sorted(spans)), offset, compute, boundary, fill)
+    accuracy = _planner.accuracy_of_sums(accuracy, compute, dtype)
+    axes = tuple(sorted(spans))
+    problem = Problem(x, w, out, axes, offset, compute, boundary, fill, accuracy=accuracy)
     if not correlate:
         roles = Operand(int(swap)), Operand(int(not swap), flip=True)
     elif swap:
@@ -334,18 +382,38 @@ class Explanation:
     chosen : str
         Name of the method.
     candidates : tuple of Candidate
-        Every method, each with ``name``, ``predicted`` (seconds, None where rejected), ``reason``
-        and ``workspace`` (bytes).
+        Every method, each with ``name``, ``predicted`` (seconds, None where rejected), ``reason``,
+        ``workspace`` (bytes) and ``error`` (as below, None where rejected).
     problem : Problem
         What the call was lowered to.
+    error : float
+        What results may err by, beside the 2-norms of the kernel and of the data that a result is
+        computed from; zero where they are exact.
     """
 
     chosen: str
     candidates: tuple[Candidate, ...]
     problem: Problem
 
+    @property
+    def error(self) -> float:
+        return _error(self.chosen, self.candidates)
+
     def __str__(self) -> str:
         return _table(self.problem, self.chosen, self.candidates)
+
+
+def _standings(choice: Choice, dtype: np.dtype[Any]) -> tuple[Candidate, ...]:
+    """Tell how every method stands for results of a dtype, which may hold less than their sums."""
+    candidates, compute = choice.candidates, choice.problem.dtype
+    if dtype.kind not in "fc" or not _planner.rounds(compute, dtype):
+        return candidates
+    lost = unit_roundoff(dtype)
+    return tuple(c if c.error is None else replace(c, error=c.error + lost) for c in candidates)
+
+
+def _error(chosen: str, candidates: tuple[Candidate, ...]) -> float:
+    return next(c.error or 0.0 for c in candidates if c.name == chosen)
 
 
 def _table(problem: Problem, chosen: str, candidates: tuple[Candidate, ...]) -> str:
@@ -363,7 +431,8 @@ def _table(problem: Problem, chosen: str, candidates: tuple[Candidate, ...]) -> 
         standing = "chosen" if c.name == chosen else standing
         seconds = "" if c.predicted is None else format_seconds(c.predicted)
         reason = re.sub("^slower, ", "", c.reason)
-        lines.append(f"  {c.name:<10} {standing:<9} {seconds:>9}  {reason}")
+        error = "" if c.error is None else f"error ≤ {c.error:.1e}" if c.error else "exact"
+        lines.append(f"  {c.name:<10} {standing:<9} {seconds:>9}  {error:<15}  {reason}")
     return "\n".join(lines)
 
 
@@ -416,7 +485,7 @@ def explain(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
     """
     call = _lower(func, args, kwargs)
     choice = call.choose()
-    return Explanation(choice.method, choice.candidates, choice.problem)
+    return Explanation(choice.method, _standings(choice, call.dtype), choice.problem)
 
 
 # --- plan -----------------------------------------------------------------------------------------
@@ -437,6 +506,8 @@ class Plan(ShortPlan):
         The method that solves it.
     candidates : tuple of Candidate
         How every method stood.
+    error : float
+        What results may err by, as in `Explanation`.
     """
 
     __slots__ = ("__weakref__", "_choice", "_held", "_kernel")
@@ -492,7 +563,12 @@ class Plan(ShortPlan):
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """How every method stood."""
-        return self._choice.candidates
+        return _standings(self._choice, self._held.dtype)
+
+    @property
+    def error(self) -> float:
+        """What results may err by, beside the norms of data and kernel, as in `Explanation`."""
+        return _error(self.method, self.candidates)
 
     def _run(self, data: Any, out: np.ndarray | None) -> np.ndarray:
         """Compute what `ShortPlan` leaves to the long road."""

@@ -51,12 +51,15 @@ class Candidate:
         Why it was chosen, what makes it slower, or why it was rejected.
     workspace : int
         Bytes beyond the arguments.
+    error : float or None
+        What results may err by, beside the norms of data and kernel; None where it is rejected.
     """
 
     name: str
     predicted: float | None
     reason: str
     workspace: int = 0
+    error: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,7 +271,12 @@ def _refusal(method: Method, problem: Problem) -> Reason | None:
     if problem.accuracy == 0:
         plain = method.PLAIN or (method is separable and problem.lines)
         return None if plain else Reason.NOT_DIRECT
-    return Reason.INACCURATE if method.error(problem) > problem.accuracy else None
+    return Reason.INACCURATE if _error(method, problem) > problem.accuracy else None
+
+
+def _error(method: Method, problem: Problem) -> float:
+    """Return what a method's results may err by, beside the norms of data and kernel."""
+    return 0.0 if problem.exact or problem.empty else method.error(problem)
 
 
 def _passed_over(method: Method, problem: Problem) -> Reason | None:
@@ -284,33 +292,66 @@ def _asked_for(problem: Problem, name: str) -> tuple[Method, float] | None:
     method = next((m for m in METHODS if name == m.NAME), None)
     if method is None:
         raise ValueError(_unknown(name))
-    reason = _refusal(method, problem)
-    if reason is Reason.INACCURATE:
-        return None
-    if reason is not None and (name == direct.NAME or problem.empty):
+    if method.reject(problem) is not None and (name == direct.NAME or problem.empty):
         # SciPy's 'direct' means the sum itself: where no kernel does it, plain NumPy does. And an
         # empty problem is nothing that a method could refuse.
         method = reference
-        reason = reference.reject(problem)
+    reason = _refusal(method, problem)
+    if reason is Reason.INACCURATE:
+        return None
     if reason is not None:
         raise ValueError(f"method={name!r} cannot solve this problem: {reason}")
     return method, _cost.predict(method.estimate(problem)).shared
 
 
 def _widened(problem: Problem, method: str) -> Problem:
-    """Return the problem in double precision, whose results lose digits only as stored."""
+    """Return the problem in double precision: digits are lost only when results are stored."""
     assert problem.accuracy is not None
-    lost = unit_roundoff(problem.dtype)
-    if problem.dtype.char not in "fF" or problem.accuracy <= lost:
-        able = METHODS if method == AUTO else [m for m in METHODS if method == m.NAME]
-        least = min(m.error(problem) for m in able if m.reject(problem) is None)
-        least = lost if problem.dtype.char in "fF" else least
-        raise ValueError(
-            f"accuracy={problem.accuracy:g} is more than results of {problem.dtype} can have here: "
-            f"they may err by {least:.2g}"
-        )
-    wide = np.result_type(problem.dtype, np.float64)
-    return replace(problem, dtype=wide, accuracy=problem.accuracy - lost)
+    dtype = problem.dtype
+    if dtype.char not in "fF":
+        # Where no kernel sums, plain NumPy does: see _asked_for.
+        names = (reference.NAME, method) if method == direct.NAME else (method,)
+        able = [m for m in METHODS if method == AUTO or m.NAME in names]
+        least = min(_error(m, problem) for m in able if m.reject(problem) is None)
+        raise _impossible(problem.accuracy, dtype, least)
+    wide = np.result_type(dtype, np.float64)
+    return replace(problem, dtype=wide, accuracy=less_rounding(problem.accuracy, dtype))
+
+
+def less_rounding(accuracy: float, dtype: np.dtype[Any], times: float = 1) -> float:
+    """
+    Return what is left of a bound on errors where results are rounded to a dtype, so many times.
+
+    Raises
+    ------
+    ValueError
+        If nothing is left.
+    """
+    lost = times * unit_roundoff(dtype)
+    if accuracy <= lost:
+        raise _impossible(accuracy, dtype, lost)
+    return accuracy - lost
+
+
+def accuracy_of_sums(
+    accuracy: float | None, compute: np.dtype[Any], result: np.dtype[Any]
+) -> float | None:
+    """Return what sums in one dtype may err by where results are stored in another."""
+    if not accuracy or result.kind not in "fc" or not rounds(compute, result):
+        return accuracy
+    return less_rounding(accuracy, result)
+
+
+def rounds(compute: np.dtype[Any], result: np.dtype[Any]) -> bool:
+    """Whether floats lose digits when they are stored."""
+    return unit_roundoff(result) > unit_roundoff(compute)
+
+
+def _impossible(accuracy: float, dtype: np.dtype[Any], least: float) -> ValueError:
+    return ValueError(
+        f"accuracy={accuracy:g} is more than results of {dtype} can have here: they may err by "
+        f"{least:.2g}"
+    )
 
 
 def _unknown(method: object) -> str:
@@ -352,7 +393,8 @@ def _standing(method: Method, problem: Problem, threads: int) -> Candidate:
         return Candidate(method.NAME, None, str(reason))
     estimate = method.estimate(problem)
     prediction = _cost.predict(estimate, threads)
-    return Candidate(method.NAME, prediction.seconds, prediction.bound, estimate.workspace)
+    error = _error(method, problem)
+    return Candidate(method.NAME, prediction.seconds, prediction.bound, estimate.workspace, error)
 
 
 def clear_cache() -> None:

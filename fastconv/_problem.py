@@ -271,6 +271,7 @@ class Problem:
         Return the part of the data that a region of the outputs reads, and the problem between.
 
         Beyond a fixed value at the edges nothing else is read; other boundaries read all the data.
+        Who solves the whole is as accurate as it must be: of its parts nothing is asked.
         """
         fixed = self.boundary in (Boundary.ZERO, Boundary.CONSTANT)
         window: list[slice] = []
@@ -298,6 +299,7 @@ class Problem:
             ),
             out=tuple(s.stop - s.start for s in region),
             offset=tuple(offset),
+            accuracy=None,
         )
 
     def kernels(self) -> Iterator[tuple[slice, ...]]:

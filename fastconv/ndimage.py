@@ -49,7 +49,7 @@ from fastconv._filters import (
 )
 from fastconv._methods import MOST_TERMS
 from fastconv._native._core import short_filter
-from fastconv._plan import Call, lowered_by
+from fastconv._plan import DEFAULT, DIRECT, Call, check_accuracy, lowered_by
 from fastconv._planner import Choice, Prepared
 from fastconv._problem import SMALL_SIZE, Boundary, Spec
 from fastconv._threads import get_num_threads
@@ -81,15 +81,17 @@ def _lower_dense_planned(
     cval: Any,
     origin: Any,
     axes: Any,
+    accuracy: Any,
     *,
     convolution: bool,
 ) -> Call:
-    input = check_input(input)
+    bound, input = check_accuracy(accuracy), check_input(input)
     check_plannable(input, output)
     values = np.full(weights.shape, np.pi) if isinstance(weights, Spec) else check_real(weights)
     w, offset = dense_kernel(input, values, origin, axes, convolution=convolution)
     result = result_dtype(output, input, complex_output=False)
-    call = lower_dense(input, w, offset, check_mode(mode), check_cval(cval), result, True)
+    boundary, fill = check_mode(mode), check_cval(cval)
+    call = lower_dense(input, w, offset, boundary, fill, result, True, bound)
     if isinstance(weights, Spec):  # of the kernel only the shape is known
         return replace(call, arrays=(input, Spec(w.shape)))
     return call
@@ -104,8 +106,11 @@ def _lower_correlate(
     origin: Any = 0,
     *,
     axes: Any = None,
+    accuracy: Any = DEFAULT,
 ) -> Call:
-    return _lower_dense_planned(input, weights, output, mode, cval, origin, axes, convolution=False)
+    return _lower_dense_planned(
+        input, weights, output, mode, cval, origin, axes, accuracy, convolution=False
+    )
 
 
 def _lower_convolve(
@@ -117,8 +122,11 @@ def _lower_convolve(
     origin: Any = 0,
     *,
     axes: Any = None,
+    accuracy: Any = DEFAULT,
 ) -> Call:
-    return _lower_dense_planned(input, weights, output, mode, cval, origin, axes, convolution=True)
+    return _lower_dense_planned(
+        input, weights, output, mode, cval, origin, axes, accuracy, convolution=True
+    )
 
 
 @lowered_by(_lower_correlate)
@@ -131,6 +139,7 @@ def correlate(
     origin: int | Sequence[int] = 0,
     *,
     axes: int | Sequence[int] | None = None,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Correlate an array with a kernel.
@@ -157,6 +166,9 @@ def correlate(
         one an axis.
     axes : int or sequence of int, optional
         The axes to filter along; all by default.
+    accuracy : {'default', 'direct'} or float, optional
+        What results may err by, as in `fastconv.convolve`, before integers are cut and wrapped
+        around. An extension of SciPy's signature.
 
     Returns
     -------
@@ -185,10 +197,16 @@ def correlate(
     >>> fastconv.ndimage.correlate([1, 2, 3, 4], [1, 0, 2])
     array([ 5,  7, 10, 11])
     """
-    short = short_filter(input, weights, output, mode, cval, origin, axes, False, get_num_threads)
-    if short is not None:
-        return short
-    return correlate_dense(input, weights, output, mode, cval, origin, axes, convolution=False)
+    if accuracy is DEFAULT or accuracy is DIRECT:
+        short = short_filter(
+            input, weights, output, mode, cval, origin, axes, False, get_num_threads
+        )
+        if short is not None:
+            return short
+    bound = check_accuracy(accuracy)
+    return correlate_dense(
+        input, weights, output, mode, cval, origin, axes, bound, convolution=False
+    )
 
 
 @lowered_by(_lower_convolve)
@@ -201,6 +219,7 @@ def convolve(
     origin: int | Sequence[int] = 0,
     *,
     axes: int | Sequence[int] | None = None,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Convolve an array with a kernel.
@@ -227,6 +246,8 @@ def convolve(
         one an axis.
     axes : int or sequence of int, optional
         The axes to filter along; all by default.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`.
 
     Returns
     -------
@@ -255,10 +276,16 @@ def convolve(
     >>> fastconv.ndimage.convolve([1, 2, 3, 4], [1, 0, 2])
     array([ 4,  5,  8, 10])
     """
-    short = short_filter(input, weights, output, mode, cval, origin, axes, True, get_num_threads)
-    if short is not None:
-        return short
-    return correlate_dense(input, weights, output, mode, cval, origin, axes, convolution=True)
+    if accuracy is DEFAULT or accuracy is DIRECT:
+        short = short_filter(
+            input, weights, output, mode, cval, origin, axes, True, get_num_threads
+        )
+        if short is not None:
+            return short
+    bound = check_accuracy(accuracy)
+    return correlate_dense(
+        input, weights, output, mode, cval, origin, axes, bound, convolution=True
+    )
 
 
 # --- lines ----------------------------------------------------------------------------------------
@@ -286,17 +313,26 @@ def _flipped(weights: Any, origin: Any) -> tuple[np.ndarray, Any]:
 
 
 def _correlate_line(
-    input: Any, weights: np.ndarray, axis: Any, output: Any, mode: Any, cval: Any, origin: Any
+    input: Any,
+    weights: np.ndarray,
+    axis: Any,
+    output: Any,
+    mode: Any,
+    cval: Any,
+    origin: Any,
+    accuracy: float | None,
 ) -> np.ndarray:
-    def filter_by(data: np.ndarray, real_weights: np.ndarray, target: Any, fill: Any) -> np.ndarray:
+    def filter_by(
+        data: np.ndarray, real_weights: np.ndarray, target: Any, fill: Any, share: float | None
+    ) -> np.ndarray:
         target = make_output(target, data, data.dtype.kind == "c")
         only = _line_pass(data, real_weights, axis, mode, origin)
-        run_passes(data, target, [only], fill)
+        run_passes(data, target, [only], fill, share)
         return target
 
     if weights.dtype.kind == "c":
-        return by_weights(filter_by, input, weights, output, cval)
-    return filter_by(input, weights, output, cval)
+        return by_weights(filter_by, input, weights, output, cval, accuracy)
+    return filter_by(input, weights, output, cval, accuracy)
 
 
 def _lower_correlate1d(
@@ -307,10 +343,12 @@ def _lower_correlate1d(
     mode: Any = "reflect",
     cval: Any = 0.0,
     origin: Any = 0,
+    *,
+    accuracy: Any = DEFAULT,
 ) -> Call:
     input = check_input(input)
     only = _line_pass(input, check_real(weights), axis, mode, origin)
-    return lower_planned(input, [only], cval, output)
+    return lower_planned(input, [only], cval, output, check_accuracy(accuracy))
 
 
 def _lower_convolve1d(
@@ -321,9 +359,11 @@ def _lower_convolve1d(
     mode: Any = "reflect",
     cval: Any = 0.0,
     origin: Any = 0,
+    *,
+    accuracy: Any = DEFAULT,
 ) -> Call:
     weights, origin = _flipped(weights, origin)
-    return _lower_correlate1d(input, weights, axis, output, mode, cval, origin)
+    return _lower_correlate1d(input, weights, axis, output, mode, cval, origin, accuracy=accuracy)
 
 
 @lowered_by(_lower_correlate1d)
@@ -335,6 +375,8 @@ def correlate1d(
     mode: str = "reflect",
     cval: complex = 0.0,
     origin: int = 0,
+    *,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Correlate an array with a 1-D kernel along one axis.
@@ -360,6 +402,8 @@ def correlate1d(
         The value beyond the edge for mode 'constant'.
     origin : int, optional
         Shift of the filter: positive ones move it to the left, 0 centres it.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`.
 
     Returns
     -------
@@ -385,7 +429,8 @@ def correlate1d(
     w = apart(weights, output)
     if w.dtype.kind == "c":
         w = w.conj()
-    return _correlate_line(check_input(input), w, axis, output, mode, cval, origin)
+    bound = check_accuracy(accuracy)
+    return _correlate_line(check_input(input), w, axis, output, mode, cval, origin, bound)
 
 
 @lowered_by(_lower_convolve1d)
@@ -397,6 +442,8 @@ def convolve1d(
     mode: str = "reflect",
     cval: complex = 0.0,
     origin: int = 0,
+    *,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Convolve an array with a 1-D kernel along one axis.
@@ -422,6 +469,8 @@ def convolve1d(
         The value beyond the edge for mode 'constant'.
     origin : int, optional
         Shift of the filter: positive ones move it to the left, 0 centres it.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`.
 
     Returns
     -------
@@ -445,7 +494,8 @@ def convolve1d(
     array([14, 24,  4, 13, 12, 36, 27,  0])
     """
     w, origin = _flipped(apart(weights, output), origin)
-    return _correlate_line(check_input(input), w, axis, output, mode, cval, origin)
+    bound = check_accuracy(accuracy)
+    return _correlate_line(check_input(input), w, axis, output, mode, cval, origin, bound)
 
 
 # --- Gaussians ------------------------------------------------------------------------------------
@@ -525,11 +575,12 @@ def _lower_gaussian_filter1d(
     truncate: Any = 4.0,
     *,
     radius: Any = None,
+    accuracy: Any = DEFAULT,
 ) -> Call:
     input = check_input(input)
     axis = normalize_axis_index(axis, len(input.shape))
     only = _gaussian_pass(axis, sigma, order, mode, truncate, radius)
-    return lower_planned(input, [only], cval, output)
+    return lower_planned(input, [only], cval, output, check_accuracy(accuracy))
 
 
 def _lower_gaussian_filter(
@@ -543,10 +594,11 @@ def _lower_gaussian_filter(
     *,
     radius: Any = None,
     axes: Any = None,
+    accuracy: Any = DEFAULT,
 ) -> Call:
     input = check_input(input)
     passes = _gaussian_passes(input, sigma, order, mode, truncate, radius, axes)
-    return lower_planned(input, passes, cval, output)
+    return lower_planned(input, passes, cval, output, check_accuracy(accuracy))
 
 
 @lowered_by(_lower_gaussian_filter1d)
@@ -561,6 +613,7 @@ def gaussian_filter1d(
     truncate: float = 4.0,
     *,
     radius: int | None = None,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Smooth along one axis by a Gaussian, or take a derivative of it.
@@ -590,6 +643,8 @@ def gaussian_filter1d(
         Where the filter ends, in standard deviations.
     radius : int, optional
         Where the filter ends, in samples; it has ``2 * radius + 1`` taps. Overrides `truncate`.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`.
 
     Returns
     -------
@@ -614,7 +669,8 @@ def gaussian_filter1d(
     """
     array = check_input(input)
     only = _gaussian_pass(-1, sigma, order, mode, truncate, radius)
-    return _correlate_line(array, only.taps, axis, output, mode, cval, 0)
+    bound = check_accuracy(accuracy)
+    return _correlate_line(array, only.taps, axis, output, mode, cval, 0, bound)
 
 
 @lowered_by(_lower_gaussian_filter)
@@ -629,6 +685,7 @@ def gaussian_filter(
     *,
     radius: int | Sequence[int] | None = None,
     axes: int | Sequence[int] | None = None,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Smooth by a Gaussian, or take derivatives of it.
@@ -658,6 +715,9 @@ def gaussian_filter(
         Where the filter ends, in samples; it has ``2 * radius + 1`` taps. Overrides `truncate`.
     axes : int or sequence of int, optional
         The axes to filter along; all by default.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`; 'direct' takes passes of plain sums, a number also allows the FFT, whose
+        errors follow the norms of whole blocks.
 
     Returns
     -------
@@ -694,7 +754,7 @@ def gaussian_filter(
     array = check_input(input)
     result = make_output(output, array, complex_output=False)
     passes = _gaussian_passes(array, sigma, order, mode, truncate, radius, axes)
-    run_passes(array, result, passes, cval)
+    run_passes(array, result, passes, cval, check_accuracy(accuracy))
     return result
 
 
@@ -738,9 +798,12 @@ def _lower_uniform_filter1d(
     mode: Any = "reflect",
     cval: Any = 0.0,
     origin: Any = 0,
+    *,
+    accuracy: Any = DEFAULT,
 ) -> Call:
     input = check_input(input)
-    return lower_planned(input, [_mean_pass(input, size, axis, mode, origin)], cval, output)
+    only = _mean_pass(input, size, axis, mode, origin)
+    return lower_planned(input, [only], cval, output, check_accuracy(accuracy))
 
 
 def _lower_uniform_filter(
@@ -752,9 +815,11 @@ def _lower_uniform_filter(
     origin: Any = 0,
     *,
     axes: Any = None,
+    accuracy: Any = DEFAULT,
 ) -> Call:
     input = check_input(input)
-    return lower_planned(input, _mean_passes(input, size, mode, origin, axes), cval, output)
+    passes = _mean_passes(input, size, mode, origin, axes)
+    return lower_planned(input, passes, cval, output, check_accuracy(accuracy))
 
 
 @lowered_by(_lower_uniform_filter1d)
@@ -766,6 +831,8 @@ def uniform_filter1d(
     mode: str = "reflect",
     cval: complex = 0.0,
     origin: int = 0,
+    *,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Take the mean of neighbours along one axis.
@@ -791,6 +858,8 @@ def uniform_filter1d(
         The value beyond the edge for mode 'constant'.
     origin : int, optional
         Shift of the filter: positive ones move it to the left, 0 centres it.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`.
 
     Returns
     -------
@@ -822,7 +891,7 @@ def uniform_filter1d(
     array = check_input(input)
     only = _mean_pass(array, size, axis, mode, origin)
     result = make_output(output, array, array.dtype.kind == "c")
-    run_passes(array, result, [only], cval)
+    run_passes(array, result, [only], cval, check_accuracy(accuracy))
     return result
 
 
@@ -836,6 +905,7 @@ def uniform_filter(
     origin: int | Sequence[int] = 0,
     *,
     axes: int | Sequence[int] | None = None,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Take the mean of a box of neighbours.
@@ -862,6 +932,8 @@ def uniform_filter(
         one an axis.
     axes : int or sequence of int, optional
         The axes to filter along; all by default.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`.
 
     Returns
     -------
@@ -894,7 +966,8 @@ def uniform_filter(
     """
     array = check_input(input)
     result = make_output(output, array, array.dtype.kind == "c")
-    run_passes(array, result, _mean_passes(array, size, mode, origin, axes), cval)
+    passes = _mean_passes(array, size, mode, origin, axes)
+    run_passes(array, result, passes, cval, check_accuracy(accuracy))
     return result
 
 
@@ -924,27 +997,47 @@ def _kept_pass(axis: int, taps: tuple[float, ...], boundary: Boundary) -> Pass:
 
 
 def _difference_filter(
-    input: Any, axis: Any, output: Any, mode: Any, cval: Any, smoother: tuple[float, ...]
+    input: Any,
+    axis: Any,
+    output: Any,
+    mode: Any,
+    cval: Any,
+    smoother: tuple[float, ...],
+    accuracy: Any,
 ) -> np.ndarray:
     array = check_input(input)
     passes = _difference_passes(array, axis, mode, smoother)
     result = make_output(output, array, complex_output=False)
-    run_passes(array, result, passes, cval)
+    run_passes(array, result, passes, cval, check_accuracy(accuracy))
     return result
 
 
 def _lower_prewitt(
-    input: Any, axis: Any = -1, output: Any = None, mode: Any = "reflect", cval: Any = 0.0
+    input: Any,
+    axis: Any = -1,
+    output: Any = None,
+    mode: Any = "reflect",
+    cval: Any = 0.0,
+    *,
+    accuracy: Any = DEFAULT,
 ) -> Call:
     input = check_input(input)
-    return lower_planned(input, _difference_passes(input, axis, mode, _PREWITT), cval, output)
+    passes = _difference_passes(input, axis, mode, _PREWITT)
+    return lower_planned(input, passes, cval, output, check_accuracy(accuracy))
 
 
 def _lower_sobel(
-    input: Any, axis: Any = -1, output: Any = None, mode: Any = "reflect", cval: Any = 0.0
+    input: Any,
+    axis: Any = -1,
+    output: Any = None,
+    mode: Any = "reflect",
+    cval: Any = 0.0,
+    *,
+    accuracy: Any = DEFAULT,
 ) -> Call:
     input = check_input(input)
-    return lower_planned(input, _difference_passes(input, axis, mode, _SOBEL), cval, output)
+    passes = _difference_passes(input, axis, mode, _SOBEL)
+    return lower_planned(input, passes, cval, output, check_accuracy(accuracy))
 
 
 @lowered_by(_lower_prewitt)
@@ -954,6 +1047,8 @@ def prewitt(
     output: Output = None,
     mode: str | Sequence[str] = "reflect",
     cval: complex = 0.0,
+    *,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Take the derivative along one axis by Prewitt's filter.
@@ -975,6 +1070,8 @@ def prewitt(
         'grid-wrap'). A sequence gives one an axis that is filtered.
     cval : scalar, optional
         The value beyond the edge for mode 'constant'.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`.
 
     Returns
     -------
@@ -998,7 +1095,7 @@ def prewitt(
     array([[3., 9., 6.],
            [3., 9., 6.]])
     """
-    return _difference_filter(input, axis, output, mode, cval, _PREWITT)
+    return _difference_filter(input, axis, output, mode, cval, _PREWITT, accuracy)
 
 
 @lowered_by(_lower_sobel)
@@ -1008,6 +1105,8 @@ def sobel(
     output: Output = None,
     mode: str | Sequence[str] = "reflect",
     cval: complex = 0.0,
+    *,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Take the derivative along one axis by Sobel's filter.
@@ -1029,6 +1128,8 @@ def sobel(
         'grid-wrap'). A sequence gives one an axis that is filtered.
     cval : scalar, optional
         The value beyond the edge for mode 'constant'.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`.
 
     Returns
     -------
@@ -1052,7 +1153,7 @@ def sobel(
     array([[ 4., 12.,  8.],
            [ 4., 12.,  8.]])
     """
-    return _difference_filter(input, axis, output, mode, cval, _SOBEL)
+    return _difference_filter(input, axis, output, mode, cval, _SOBEL, accuracy)
 
 
 def _filter_generic(
@@ -1064,9 +1165,11 @@ def _filter_generic(
     extra_arguments: Sequence[Any],
     extra_keywords: dict[str, Any] | None,
     axes: Any,
+    accuracy: Any,
     square: bool,
 ) -> np.ndarray:
     """Sum a derivative along each axis, or its square; the root of that is the caller's."""
+    asked = {} if check_accuracy(accuracy) is None else {"accuracy": accuracy}
     array = as_numbers(input)
     result = make_output(output, array, complex_output=False)
     if result is not output:
@@ -1076,6 +1179,8 @@ def _filter_generic(
         result[...] = array
         return result
     extra_keywords = {} if extra_keywords is None else extra_keywords
+    if hasattr(derivative, "__lower__"):  # of our own filters
+        extra_keywords = {**asked, **extra_keywords}
     modes = each(mode, len(chosen), "mode")
     # Each derivative is of the input, which the result may overwrite.
     source = array.copy() if np.may_share_memory(array, result) and len(chosen) > 1 else array
@@ -1101,6 +1206,7 @@ def generic_laplace(
     extra_keywords: dict[str, Any] | None = None,
     *,
     axes: int | Sequence[int] | None = None,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Sum second derivatives of your own along the axes.
@@ -1129,6 +1235,9 @@ def generic_laplace(
         Further keyword arguments of the derivative.
     axes : int or sequence of int, optional
         The axes to filter along; all by default.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`, of each derivative by a filter of this module, to which it is handed on;
+        a callable of your own does as it will.
 
     Returns
     -------
@@ -1161,7 +1270,16 @@ def generic_laplace(
            [ 0.,  2., -2.]])
     """
     return _filter_generic(
-        input, derivative2, output, mode, cval, extra_arguments, extra_keywords, axes, False
+        input,
+        derivative2,
+        output,
+        mode,
+        cval,
+        extra_arguments,
+        extra_keywords,
+        axes,
+        accuracy,
+        False,
     )
 
 
@@ -1175,6 +1293,7 @@ def generic_gradient_magnitude(
     extra_keywords: dict[str, Any] | None = None,
     *,
     axes: int | Sequence[int] | None = None,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Take the length of the gradient, by derivatives of your own along the axes.
@@ -1203,6 +1322,8 @@ def generic_gradient_magnitude(
         Further keyword arguments of the derivative.
     axes : int or sequence of int, optional
         The axes to filter along; all by default.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `generic_laplace`.
 
     Returns
     -------
@@ -1233,7 +1354,7 @@ def generic_gradient_magnitude(
            [1.41, 3.16, 2.83]])
     """
     result = _filter_generic(
-        input, derivative, output, mode, cval, extra_arguments, extra_keywords, axes, True
+        input, derivative, output, mode, cval, extra_arguments, extra_keywords, axes, accuracy, True
     )
     if check_axes(axes, result.ndim):
         np.sqrt(result, result, casting="unsafe")
@@ -1267,6 +1388,7 @@ def _lower_laplace(
     cval: Any = 0.0,
     *,
     axes: Any = None,
+    accuracy: Any = DEFAULT,
 ) -> Call:
     input = check_input(input)
     check_plannable(input, output)
@@ -1278,7 +1400,8 @@ def _lower_laplace(
         raise ValueError("a filter an axis, not one: there is nothing to plan")
     w = _cross(input, chosen)
     offset = [-(n // 2) for n in w.shape]
-    return lower_dense(input, w, offset, boundaries.pop(), check_cval(cval), result, True)
+    bound = check_accuracy(accuracy)
+    return lower_dense(input, w, offset, boundaries.pop(), check_cval(cval), result, True, bound)
 
 
 @lowered_by(_lower_laplace)
@@ -1289,6 +1412,7 @@ def laplace(
     cval: complex = 0.0,
     *,
     axes: int | Sequence[int] | None = None,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Sum second differences along the axes.
@@ -1310,6 +1434,9 @@ def laplace(
         The value beyond the edge for mode 'constant'.
     axes : int or sequence of int, optional
         The axes to filter along; all by default.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`, of the whole where the axes have one boundary, else of the second
+        differences along each axis.
 
     Returns
     -------
@@ -1334,6 +1461,7 @@ def laplace(
            [ 2., -4.,  2.],
            [ 0.,  2., -2.]])
     """
+    bound = check_accuracy(accuracy)
     array = check_input(input)
     result = make_output(output, array, complex_output=False)
     chosen = check_axes(axes, array.ndim)
@@ -1343,14 +1471,16 @@ def laplace(
     if not one or not _is_one_sum(array.dtype, result.dtype, cval):
 
         def derivative2(data: Any, axis: int, target: Any, rule: str, fill: Any) -> np.ndarray:
-            return correlate1d(data, _SECOND_DIFFERENCE, axis, target, rule, fill)
+            return correlate1d(
+                data, _SECOND_DIFFERENCE, axis, target, rule, fill, accuracy=accuracy
+            )
 
         return generic_laplace(array, derivative2, result, mode, cval, axes=axes)
     w, boundary = _cross(array, chosen), boundaries.pop()
     offset = [-(n // 2) for n in w.shape]
 
     def step(data: Any, fill: float, dtype: np.dtype[Any]) -> tuple[Choice, Prepared]:
-        return ready(lower_dense(data, w, offset, boundary, fill, dtype, True))
+        return ready(lower_dense(data, w, offset, boundary, fill, dtype, True, bound))
 
     return solve(array, result, cval, [step])
 
@@ -1373,6 +1503,7 @@ def _lower_gaussian_laplace(
     cval: Any = 0.0,
     *,
     axes: Any = None,
+    accuracy: Any = DEFAULT,
     **kwargs: Any,
 ) -> Call:
     input = check_input(input)
@@ -1381,7 +1512,7 @@ def _lower_gaussian_laplace(
     result = result_dtype(output, input, complex_output=False)
     if terms is None or result.kind != "f":
         raise ValueError("a filter an axis, not one: there is nothing to plan")
-    return lower_passes(input, terms, check_cval(cval), result)
+    return lower_passes(input, terms, check_cval(cval), result, check_accuracy(accuracy))
 
 
 def _one_gaussian_laplace(
@@ -1409,6 +1540,7 @@ def gaussian_laplace(
     cval: complex = 0.0,
     *,
     axes: int | Sequence[int] | None = None,
+    accuracy: str | float = "default",
     **kwargs: Any,
 ) -> np.ndarray:
     """
@@ -1433,6 +1565,8 @@ def gaussian_laplace(
         The value beyond the edge for mode 'constant'.
     axes : int or sequence of int, optional
         The axes to filter along; all by default.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`, of the derivative along each axis.
     **kwargs
         Passed to `gaussian_filter`: ``truncate`` and ``radius``.
 
@@ -1460,6 +1594,7 @@ def gaussian_laplace(
            [ 0.037, -0.073,  0.037],
            [ 0.348,  0.037, -0.385]])
     """
+    bound = check_accuracy(accuracy)
     array = check_input(input)
     result = make_output(output, array, complex_output=False)
     chosen = check_axes(axes, array.ndim)
@@ -1468,7 +1603,7 @@ def gaussian_laplace(
         if terms is not None:
 
             def step(data: Any, fill: float, dtype: np.dtype[Any]) -> tuple[Choice, Prepared]:
-                return ready(lower_passes(data, terms, fill, dtype))
+                return ready(lower_passes(data, terms, fill, dtype, bound))
 
             return solve(array, result, cval, [step])
     sigmas = [0] * array.ndim
@@ -1479,7 +1614,9 @@ def gaussian_laplace(
         data: Any, axis: int, target: Any, rule: str, fill: Any, **options: Any
     ) -> np.ndarray:
         order = [2 * (a == axis) for a in range(array.ndim)]
-        return gaussian_filter(data, sigmas, order, target, rule, fill, **options)
+        return gaussian_filter(
+            data, sigmas, order, target, rule, fill, accuracy=accuracy, **options
+        )
 
     return generic_laplace(array, derivative2, result, mode, cval, extra_keywords=kwargs, axes=axes)
 
@@ -1492,6 +1629,7 @@ def gaussian_gradient_magnitude(
     cval: complex = 0.0,
     *,
     axes: int | Sequence[int] | None = None,
+    accuracy: str | float = "default",
     **kwargs: Any,
 ) -> np.ndarray:
     """
@@ -1516,6 +1654,8 @@ def gaussian_gradient_magnitude(
         The value beyond the edge for mode 'constant'.
     axes : int or sequence of int, optional
         The axes to filter along; all by default.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `correlate`, of the derivative along each axis.
     **kwargs
         Passed to `gaussian_filter`: ``truncate`` and ``radius``.
 
@@ -1543,13 +1683,14 @@ def gaussian_gradient_magnitude(
            [0.202, 0.   , 0.202],
            [0.132, 0.202, 0.153]])
     """
+    check_accuracy(accuracy)
     ndim = len(np.shape(input))
 
     def derivative(
         data: Any, axis: int, target: Any, rule: str, fill: Any, **options: Any
     ) -> np.ndarray:
         order = [int(a == axis) for a in range(ndim)]
-        return gaussian_filter(data, sigma, order, target, rule, fill, **options)
+        return gaussian_filter(data, sigma, order, target, rule, fill, accuracy=accuracy, **options)
 
     return generic_gradient_magnitude(
         input, derivative, output, mode, cval, extra_keywords=kwargs, axes=axes

@@ -64,6 +64,7 @@ def conv1d(
     w_zero_point: ArrayLike = 0,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a convolutional layer to signals.
@@ -84,7 +85,7 @@ def conv1d(
         Order of the axes of data and result.
     stride, padding, dilation, groups, activation, flip_kernel, x_zero_point, w_zero_point
         As in `conv2d`, for 1 axis.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -137,6 +138,7 @@ def conv1d(
         x_zero_point=x_zero_point,
         w_zero_point=w_zero_point,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -157,6 +159,7 @@ def conv_transpose1d(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a transposed convolutional layer to signals.
@@ -176,7 +179,7 @@ def conv_transpose1d(
         Order of the axes of data and result.
     stride, padding, output_padding, groups, dilation, output_size, activation, flip_kernel
         As in `conv_transpose2d`, for 1 axis.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -210,6 +213,7 @@ def conv_transpose1d(
         activation=activation,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -227,6 +231,7 @@ def conv1d_grad_input(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv1d` with respect to its input.
@@ -241,7 +246,7 @@ def conv1d_grad_input(
         Shape of the layer's input, in the order of `layout`.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -275,6 +280,7 @@ def conv1d_grad_input(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -292,6 +298,7 @@ def conv1d_grad_weight(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv1d` with respect to its weights.
@@ -306,7 +313,7 @@ def conv1d_grad_weight(
         (O, C / groups, kW), the shape of the layer's weights.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -340,6 +347,7 @@ def conv1d_grad_weight(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -395,6 +403,7 @@ def conv2d(
     w_zero_point: ArrayLike = 0,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a convolutional layer to images.
@@ -435,6 +444,12 @@ def conv2d(
         Where to write the result: of its shape and dtype, sharing no memory with the arguments.
     method : str
         'auto', or the name of a method.
+    accuracy : {'default', 'direct'} or float
+        What results may err by. 'direct' takes plain sums of products alone, no minimal filtering.
+        A number is a bound beside ‖x‖·‖w‖ + |bias|, the 2-norms of the weights of an output channel
+        and of the data that they meet (of 4 × 4 patches where the method filters those), before the
+        activation: float32 and complex64 are computed in double precision where that takes it, with
+        the activation, and rounded once. Integers are exact.
 
     Returns
     -------
@@ -498,6 +513,7 @@ def conv2d(
         x_zero_point=x_zero_point,
         w_zero_point=w_zero_point,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -518,6 +534,7 @@ def conv_transpose2d(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a transposed convolutional layer to images.
@@ -553,7 +570,7 @@ def conv_transpose2d(
         As in `conv2d`.
     flip_kernel : bool
         Whether the taps are reversed along each axis: the transpose of `conv2d` with the same flag.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -597,6 +614,7 @@ def conv_transpose2d(
         activation=activation,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -614,6 +632,7 @@ def conv2d_grad_input(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv2d` with respect to its input.
@@ -628,7 +647,7 @@ def conv2d_grad_input(
         Shape of the layer's input, in the order of `layout`.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -663,6 +682,7 @@ def conv2d_grad_input(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -680,6 +700,7 @@ def conv2d_grad_weight(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv2d` with respect to its weights.
@@ -694,7 +715,7 @@ def conv2d_grad_weight(
         (O, C / groups, kH, kW), the shape of the layer's weights.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -729,6 +750,7 @@ def conv2d_grad_weight(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -784,6 +806,7 @@ def conv3d(
     w_zero_point: ArrayLike = 0,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a convolutional layer to volumes.
@@ -804,7 +827,7 @@ def conv3d(
         Order of the axes of data and result.
     stride, padding, dilation, groups, activation, flip_kernel, x_zero_point, w_zero_point
         As in `conv2d`, for 3 axes.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -857,6 +880,7 @@ def conv3d(
         x_zero_point=x_zero_point,
         w_zero_point=w_zero_point,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -877,6 +901,7 @@ def conv_transpose3d(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Apply a transposed convolutional layer to volumes.
@@ -896,7 +921,7 @@ def conv_transpose3d(
         Order of the axes of data and result.
     stride, padding, output_padding, groups, dilation, output_size, activation, flip_kernel
         As in `conv_transpose2d`, for 3 axes.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -931,6 +956,7 @@ def conv_transpose3d(
         activation=activation,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -948,6 +974,7 @@ def conv3d_grad_input(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv3d` with respect to its input.
@@ -962,7 +989,7 @@ def conv3d_grad_input(
         Shape of the layer's input, in the order of `layout`.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -997,6 +1024,7 @@ def conv3d_grad_input(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 
@@ -1014,6 +1042,7 @@ def conv3d_grad_weight(
     flip_kernel: bool = False,
     out: np.ndarray | None = None,
     method: str = "auto",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Return the gradient of `conv3d` with respect to its weights.
@@ -1028,7 +1057,7 @@ def conv3d_grad_weight(
         (O, C / groups, kD, kH, kW), the shape of the layer's weights.
     stride, padding, dilation, groups, layout, flip_kernel
         The layer's.
-    out, method
+    out, method, accuracy
         As in `conv2d`.
 
     Returns
@@ -1063,6 +1092,7 @@ def conv3d_grad_weight(
         layout=layout,
         flip_kernel=flip_kernel,
         method=method,
+        accuracy=accuracy,
     ).solve(out)
 
 

@@ -12,7 +12,15 @@ from fastconv._native._core import (
     SHORT_NUMPY_CORRELATE,
     short_call,
 )
-from fastconv._plan import Call, as_array, lower_pair, lowered_by
+from fastconv._plan import (
+    DEFAULT,
+    DIRECT,
+    Call,
+    as_array,
+    check_accuracy,
+    lower_pair,
+    lowered_by,
+)
 from fastconv._problem import Spec
 
 __all__ = ["convolve", "correlate"]
@@ -45,7 +53,7 @@ def _check_line(a: Any, name: str, *, promote: bool) -> Any:
     return a
 
 
-def _lower_line(a: Any, v: Any, mode: str, *, correlate: bool) -> Call:
+def _lower_line(a: Any, v: Any, mode: str, accuracy: Any, *, correlate: bool) -> Call:
     swap = v.size > a.size
     n, taps = max(a.size, v.size), min(a.size, v.size)
     if mode == "full":
@@ -59,30 +67,45 @@ def _lower_line(a: Any, v: Any, mode: str, *, correlate: bool) -> Call:
     compute = dtype.newbyteorder("=")
     if compute == np.float16:
         compute = np.dtype(np.float32)
-    return lower_pair(a, v, {0: span}, correlate=correlate, swap=swap, dtype=dtype, compute=compute)
+    return lower_pair(
+        a,
+        v,
+        {0: span},
+        correlate=correlate,
+        swap=swap,
+        dtype=dtype,
+        compute=compute,
+        accuracy=check_accuracy(accuracy),
+    )
 
 
-def _lower_convolve(a: Any, v: Any, mode: Any = "full") -> Call:
+def _lower_convolve(a: Any, v: Any, mode: Any = "full", *, accuracy: Any = DEFAULT) -> Call:
     a, v = _check_line(a, "a", promote=True), _check_line(v, "v", promote=True)
     if a.size == 0:
         raise ValueError("a cannot be empty")
     if v.size == 0:
         raise ValueError("v cannot be empty")
-    return _lower_line(a, v, _check_mode(mode), correlate=False)
+    return _lower_line(a, v, _check_mode(mode), accuracy, correlate=False)
 
 
-def _lower_correlate(a: Any, v: Any, mode: Any = "valid") -> Call:
+def _lower_correlate(a: Any, v: Any, mode: Any = "valid", *, accuracy: Any = DEFAULT) -> Call:
     mode = _check_mode(mode)
     a, v = _check_line(a, "a", promote=False), _check_line(v, "v", promote=False)
     if a.size == 0:
         raise ValueError("first array argument cannot be empty: a has no elements")
     if v.size == 0:
         raise ValueError("second array argument cannot be empty: v has no elements")
-    return _lower_line(a, v, mode, correlate=True)
+    return _lower_line(a, v, mode, accuracy, correlate=True)
 
 
 @lowered_by(_lower_convolve)
-def convolve(a: ArrayLike, v: ArrayLike, mode: str | int = "full") -> np.ndarray:
+def convolve(
+    a: ArrayLike,
+    v: ArrayLike,
+    mode: str | int = "full",
+    *,
+    accuracy: str | float = "default",
+) -> np.ndarray:
     """
     Convolve two 1-dimensional arrays, as numpy.convolve does.
 
@@ -95,6 +118,8 @@ def convolve(a: ArrayLike, v: ArrayLike, mode: str | int = "full") -> np.ndarray
     mode : {'full', 'same', 'valid'} or {2, 1, 0}, optional
         Which part to return: all of it, length N + M - 1; its centre, length max(M, N); or where
         the inputs overlap wholly, length max(M, N) - min(M, N) + 1.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `fastconv.convolve`.
 
     Returns
     -------
@@ -118,14 +143,21 @@ def convolve(a: ArrayLike, v: ArrayLike, mode: str | int = "full") -> np.ndarray
     >>> fastconv.numpy.convolve([1, 2, 3], [0, 1, 0.5])
     array([0. , 1. , 2.5, 4. , 1.5])
     """
-    short = short_call(a, v, mode, SHORT_NUMPY_CONVOLVE)
-    if short is not None:
-        return short
-    return _lower_convolve(a, v, mode).solve()
+    if accuracy is DEFAULT or accuracy is DIRECT:
+        short = short_call(a, v, mode, SHORT_NUMPY_CONVOLVE)
+        if short is not None:
+            return short
+    return _lower_convolve(a, v, mode, accuracy=accuracy).solve()
 
 
 @lowered_by(_lower_correlate)
-def correlate(a: ArrayLike, v: ArrayLike, mode: str | int = "valid") -> np.ndarray:
+def correlate(
+    a: ArrayLike,
+    v: ArrayLike,
+    mode: str | int = "valid",
+    *,
+    accuracy: str | float = "default",
+) -> np.ndarray:
     """
     Cross-correlate two 1-dimensional arrays, as numpy.correlate does.
 
@@ -137,6 +169,8 @@ def correlate(a: ArrayLike, v: ArrayLike, mode: str | int = "valid") -> np.ndarr
         Second input; where it is complex, its conjugate is taken.
     mode : {'valid', 'same', 'full'} or {0, 1, 2}, optional
         Which part to return, as for `convolve`; 'valid' by default.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `fastconv.convolve`.
 
     Returns
     -------
@@ -156,7 +190,8 @@ def correlate(a: ArrayLike, v: ArrayLike, mode: str | int = "valid") -> np.ndarr
     >>> fastconv.numpy.correlate([1, 2, 3], [0, 1, 0.5])
     array([3.5])
     """
-    short = short_call(a, v, mode, SHORT_NUMPY_CORRELATE)
-    if short is not None:
-        return short
-    return _lower_correlate(a, v, mode).solve()
+    if accuracy is DEFAULT or accuracy is DIRECT:
+        short = short_call(a, v, mode, SHORT_NUMPY_CORRELATE)
+        if short is not None:
+            return short
+    return _lower_correlate(a, v, mode, accuracy=accuracy).solve()

@@ -26,7 +26,17 @@ from fastconv._native._core import (
     all_finite,
     short_call,
 )
-from fastconv._plan import Call, as_array, check_out, lower_pair, lowered_by
+from fastconv._plan import (
+    DEFAULT,
+    DIRECT,
+    Call,
+    as_array,
+    check_accuracy,
+    check_out,
+    lower_pair,
+    lowered_by,
+    share_accuracy,
+)
 from fastconv._problem import Boundary, Spec
 from fastconv._threads import get_num_threads
 
@@ -114,6 +124,7 @@ def _lower(
     result: np.dtype[Any],
     compute: np.dtype[Any],
     method: str,
+    accuracy: float | None,
 ) -> Call:
     s1, s2 = in1.shape, in2.shape
     # An axis on which one array has a single element broadcasts, and broadcasting is convolving.
@@ -131,6 +142,7 @@ def _lower(
         dtype=result,
         compute=compute,
         method=method,
+        accuracy=accuracy,
     )
 
 
@@ -143,7 +155,9 @@ def _compute_dtype(result: np.dtype[Any], method: str) -> np.dtype[Any]:
     return result.newbyteorder("=")
 
 
-def _lower_pair(in1: Any, in2: Any, mode: Any, method: Any, axes: Any, *, correlate: bool) -> Call:
+def _lower_pair(
+    in1: Any, in2: Any, mode: Any, method: Any, axes: Any, accuracy: Any, *, correlate: bool
+) -> Call:
     in1, in2 = as_array(in1, "in1"), as_array(in2, "in2")
     if in1.ndim != in2.ndim:
         names = "in1 and in2" if correlate else "volume and kernel"
@@ -168,6 +182,7 @@ def _lower_pair(in1: Any, in2: Any, mode: Any, method: Any, axes: Any, *, correl
         result=result,
         compute=_compute_dtype(result, method),
         method=method,
+        accuracy=check_accuracy(accuracy),
     )
 
 
@@ -200,8 +215,9 @@ def _lower_convolve(
     *,
     axes: Any = None,
     out: Any = None,
+    accuracy: Any = DEFAULT,
 ) -> Call:
-    return _lower_pair(in1, in2, mode, method, axes, correlate=False)
+    return _lower_pair(in1, in2, mode, method, axes, accuracy, correlate=False)
 
 
 def _lower_correlate(
@@ -212,8 +228,9 @@ def _lower_correlate(
     *,
     axes: Any = None,
     out: Any = None,
+    accuracy: Any = DEFAULT,
 ) -> Call:
-    return _lower_pair(in1, in2, mode, method, axes, correlate=True)
+    return _lower_pair(in1, in2, mode, method, axes, accuracy, correlate=True)
 
 
 def _solve(call: Call, out: Any) -> np.ndarray:
@@ -276,6 +293,7 @@ def convolve(
     *,
     axes: int | Iterable[int] | None = None,
     out: np.ndarray | None = None,
+    accuracy: str | float = "default",
 ) -> Any:
     """
     Convolve two N-dimensional arrays.
@@ -298,6 +316,11 @@ def convolve(
     out : ndarray, optional
         Where to write the result: of its shape and dtype, sharing no memory with the inputs.
         An extension of SciPy's signature.
+    accuracy : {'default', 'direct'} or float, optional
+        What results may err by. 'direct' takes plain sums of products alone: no transform, no split
+        kernel. A number is a bound beside ‖x‖·‖w‖, the 2-norms of the kernel and of the data that a
+        result's window holds, or the block that it is transformed with: float32 and complex64 are
+        computed in double precision where that takes it. An extension of SciPy's signature.
 
     Returns
     -------
@@ -310,9 +333,10 @@ def convolve(
     ------
     ValueError
         For an unknown mode, method or axis, for shapes that do not fit, for an empty 1-D input,
-        and for an `out` that cannot take the result.
+        for an `out` that cannot take the result, and for an `accuracy` that cannot be had, with
+        the error that can.
     TypeError
-        If `out` is not an array.
+        If `out` is not an array, or `accuracy` neither a string nor a number.
 
     Warns
     -----
@@ -330,14 +354,21 @@ def convolve(
     >>> fastconv.convolve([1, 2, 3], [0, 1, 0.5])
     array([0. , 1. , 2.5, 4. , 1.5])
     """
-    if axes is None and out is None and method == "auto":
+    if (
+        axes is None
+        and out is None
+        and method == "auto"
+        and (accuracy is DEFAULT or accuracy is DIRECT)
+    ):
         short = short_call(in1, in2, mode, SHORT_SIGNAL_CONVOLVE)
         if short is not None:
             return short
     scalars = _scalars(in1, in2)
     if scalars is not None:
+        check_accuracy(accuracy)
         return _product(*scalars, out)
-    result = _solve(_lower_convolve(in1, in2, mode, method, axes=axes), out)
+    call = _lower_convolve(in1, in2, mode, method, axes=axes, accuracy=accuracy)
+    result = _solve(call, out)
     if method == "fft":
         _warn_nonfinite(result)
     return result
@@ -352,6 +383,7 @@ def correlate(
     *,
     axes: int | Iterable[int] | None = None,
     out: np.ndarray | None = None,
+    accuracy: str | float = "default",
 ) -> Any:
     """
     Cross-correlate two N-dimensional arrays.
@@ -372,6 +404,8 @@ def correlate(
     out : ndarray, optional
         Where to write the result: of its shape and dtype, sharing no memory with the inputs.
         An extension of SciPy's signature.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `convolve`. An extension of SciPy's signature.
 
     Returns
     -------
@@ -383,9 +417,10 @@ def correlate(
     ------
     ValueError
         For an unknown mode, method or axis, for shapes that do not fit, for an empty 1-D input,
-        and for an `out` that cannot take the result.
+        for an `out` that cannot take the result, and for an `accuracy` that cannot be had, with
+        the error that can.
     TypeError
-        If `out` is not an array.
+        If `out` is not an array, or `accuracy` neither a string nor a number.
 
     Warns
     -----
@@ -398,24 +433,33 @@ def correlate(
     >>> fastconv.correlate([1, 2, 3], [0, 1, 0.5])
     array([0.5, 2. , 3.5, 3. , 0. ])
     """
-    if axes is None and out is None and method == "auto":
+    if (
+        axes is None
+        and out is None
+        and method == "auto"
+        and (accuracy is DEFAULT or accuracy is DIRECT)
+    ):
         short = short_call(in1, in2, mode, SHORT_SIGNAL_CORRELATE)
         if short is not None:
             return short
     scalars = _scalars(in1, in2)
     if scalars is not None:
+        check_accuracy(accuracy)
         return _product(scalars[0], np.conjugate(scalars[1]), out)
-    result = _solve(_lower_correlate(in1, in2, mode, method, axes=axes), out)
+    call = _lower_correlate(in1, in2, mode, method, axes=axes, accuracy=accuracy)
+    result = _solve(call, out)
     if method == "fft":
         _warn_nonfinite(result)
     return result
 
 
-def _lower_fftconvolve(in1: Any, in2: Any, mode: Any = "full", axes: Any = None) -> Call:
-    return _lower_spectral(in1, in2, mode, axes)
+def _lower_fftconvolve(
+    in1: Any, in2: Any, mode: Any = "full", axes: Any = None, *, accuracy: Any = DEFAULT
+) -> Call:
+    return _lower_spectral(in1, in2, mode, axes, check_accuracy(accuracy))
 
 
-def _lower_spectral(in1: Any, in2: Any, mode: Any, axes: Any) -> Call:
+def _lower_spectral(in1: Any, in2: Any, mode: Any, axes: Any, accuracy: float | None) -> Call:
     in1, in2 = as_array(in1, "in1"), as_array(in2, "in2")
     if in1.ndim != in2.ndim:
         raise ValueError("in1 and in2 should have the same dimensionality")
@@ -437,6 +481,7 @@ def _lower_spectral(in1: Any, in2: Any, mode: Any, axes: Any) -> Call:
         result=result,
         compute=_compute_dtype(result, "auto"),
         method="auto",
+        accuracy=accuracy,
     )
 
 
@@ -453,6 +498,8 @@ def fftconvolve(
     in2: ArrayLike,
     mode: str = "full",
     axes: int | Iterable[int] | None = None,
+    *,
+    accuracy: str | float = "default",
 ) -> Any:
     """
     Convolve two N-dimensional arrays in floating point, along some axes.
@@ -467,6 +514,8 @@ def fftconvolve(
         Which part of the convolution to return, as for `convolve`.
     axes : int or iterable of int, optional
         Axes to convolve along; along all others the inputs broadcast. All axes by default.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `convolve`.
 
     Returns
     -------
@@ -495,7 +544,7 @@ def fftconvolve(
     >>> fastconv.fftconvolve([[1.0, 2, 3]], [[1.0, 1]], axes=1)
     array([[1., 3., 5., 3.]])
     """
-    return _fftconvolve(in1, in2, mode, axes)
+    return _fftconvolve(in1, in2, mode, axes, check_accuracy(accuracy))
 
 
 @lowered_by(_lower_fftconvolve)
@@ -504,6 +553,8 @@ def oaconvolve(
     in2: ArrayLike,
     mode: str = "full",
     axes: int | Iterable[int] | None = None,
+    *,
+    accuracy: str | float = "default",
 ) -> Any:
     """
     Convolve two N-dimensional arrays in floating point, in blocks where that is faster.
@@ -518,6 +569,8 @@ def oaconvolve(
         Which part of the convolution to return, as for `convolve`.
     axes : int or iterable of int, optional
         Axes to convolve along; along all others the inputs broadcast. All axes by default.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `convolve`.
 
     Returns
     -------
@@ -536,17 +589,17 @@ def oaconvolve(
     >>> fastconv.oaconvolve([1.0, 2, 3], [1.0, 1])
     array([1., 3., 5., 3.])
     """
-    return _fftconvolve(in1, in2, mode, axes)
+    return _fftconvolve(in1, in2, mode, axes, check_accuracy(accuracy))
 
 
-def _fftconvolve(in1: Any, in2: Any, mode: Any, axes: Any) -> Any:
+def _fftconvolve(in1: Any, in2: Any, mode: Any, axes: Any, accuracy: float | None) -> Any:
     scalars = _scalars(in1, in2)
     if scalars is not None:
         return _product(*scalars, None)
     a, b = as_array(in1, "in1"), as_array(in2, "in2")
     if a.ndim == b.ndim and (a.size == 0 or b.size == 0):
         return np.array([])
-    result = _lower_spectral(a, b, mode, axes).solve()
+    result = _lower_spectral(a, b, mode, axes, accuracy).solve()
     _warn_nonfinite(result, stacklevel=4)
     return result
 
@@ -555,7 +608,7 @@ def _fftconvolve(in1: Any, in2: Any, mode: Any, axes: Any) -> Any:
 
 
 def _lower_2d(
-    in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, *, correlate: bool
+    in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, accuracy: Any, *, correlate: bool
 ) -> Call:
     name = "correlate2d" if correlate else "convolve2d"
     in1, in2 = as_array(in1, "in1"), as_array(in2, "in2")
@@ -590,6 +643,7 @@ def _lower_2d(
         compute=_compute_dtype(result, "auto"),
         boundary=rule,
         fill=fill,
+        accuracy=check_accuracy(accuracy),
     )
 
 
@@ -627,15 +681,27 @@ def _is_plain_zero(fillvalue: Any) -> bool:
 
 
 def _lower_convolve2d(
-    in1: Any, in2: Any, mode: Any = "full", boundary: Any = "fill", fillvalue: Any = 0
+    in1: Any,
+    in2: Any,
+    mode: Any = "full",
+    boundary: Any = "fill",
+    fillvalue: Any = 0,
+    *,
+    accuracy: Any = DEFAULT,
 ) -> Call:
-    return _lower_2d(in1, in2, mode, boundary, fillvalue, correlate=False)
+    return _lower_2d(in1, in2, mode, boundary, fillvalue, accuracy, correlate=False)
 
 
 def _lower_correlate2d(
-    in1: Any, in2: Any, mode: Any = "full", boundary: Any = "fill", fillvalue: Any = 0
+    in1: Any,
+    in2: Any,
+    mode: Any = "full",
+    boundary: Any = "fill",
+    fillvalue: Any = 0,
+    *,
+    accuracy: Any = DEFAULT,
 ) -> Call:
-    return _lower_2d(in1, in2, mode, boundary, fillvalue, correlate=True)
+    return _lower_2d(in1, in2, mode, boundary, fillvalue, accuracy, correlate=True)
 
 
 @lowered_by(_lower_convolve2d)
@@ -645,6 +711,8 @@ def convolve2d(
     mode: str = "full",
     boundary: str = "fill",
     fillvalue: complex | ArrayLike = 0,
+    *,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Convolve two 2-dimensional arrays, with a rule for what lies beyond the edge.
@@ -662,6 +730,8 @@ def convolve2d(
         mirror image with the edge repeated ('symmetric').
     fillvalue : scalar, optional
         For boundary 'fill'; cast to the dtype of the result.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `convolve`.
 
     Returns
     -------
@@ -681,11 +751,15 @@ def convolve2d(
     array([[3, 3],
            [7, 7]])
     """
-    if boundary == "fill" and _is_plain_zero(fillvalue):
+    if (
+        boundary == "fill"
+        and _is_plain_zero(fillvalue)
+        and (accuracy is DEFAULT or accuracy is DIRECT)
+    ):
         short = short_call(in1, in2, mode, SHORT_SIGNAL_CONVOLVE2D)
         if short is not None:
             return short
-    return _lower_convolve2d(in1, in2, mode, boundary, fillvalue).solve()
+    return _lower_convolve2d(in1, in2, mode, boundary, fillvalue, accuracy=accuracy).solve()
 
 
 @lowered_by(_lower_correlate2d)
@@ -695,6 +769,8 @@ def correlate2d(
     mode: str = "full",
     boundary: str = "fill",
     fillvalue: complex | ArrayLike = 0,
+    *,
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Cross-correlate two 2-dimensional arrays, with a rule for what lies beyond the edge.
@@ -711,6 +787,8 @@ def correlate2d(
         What lies beyond the edge, as for `convolve2d`.
     fillvalue : scalar, optional
         For boundary 'fill'; cast to the dtype of the result.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `convolve`.
 
     Returns
     -------
@@ -735,14 +813,20 @@ def correlate2d(
     array([[3],
            [7]])
     """
-    if boundary == "fill" and _is_plain_zero(fillvalue):
+    if (
+        boundary == "fill"
+        and _is_plain_zero(fillvalue)
+        and (accuracy is DEFAULT or accuracy is DIRECT)
+    ):
         short = short_call(in1, in2, mode, SHORT_SIGNAL_CORRELATE2D)
         if short is not None:
             return short
-    return _lower_correlate2d(in1, in2, mode, boundary, fillvalue).solve()
+    return _lower_correlate2d(in1, in2, mode, boundary, fillvalue, accuracy=accuracy).solve()
 
 
-def _filter_axis(image: np.ndarray, taps: np.ndarray, axis: int) -> np.ndarray:
+def _filter_axis(
+    image: np.ndarray, taps: np.ndarray, axis: int, accuracy: float | None
+) -> np.ndarray:
     """Convolve along one axis of an image, reflected at its edges."""
     kernel = np.expand_dims(taps, 1 - axis)
     spans = {a: (n, (kernel.shape[a] - 1) // 2) for a, n in enumerate(image.shape)}
@@ -755,10 +839,18 @@ def _filter_axis(image: np.ndarray, taps: np.ndarray, axis: int) -> np.ndarray:
         dtype=image.dtype,
         compute=image.dtype,
         boundary=Boundary.REFLECT,
+        accuracy=accuracy,
     ).solve()
 
 
-def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarray:
+def sepfir2d(
+    input: ArrayLike,
+    hrow: ArrayLike,
+    hcol: ArrayLike,
+    /,
+    *,
+    accuracy: str | float = "default",
+) -> np.ndarray:
     """
     Convolve an image with a row filter and a column filter, reflected at the edges.
 
@@ -770,6 +862,8 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarra
         Filter along the rows (axis 1), 1-D, of odd length.
     hcol : array_like
         Filter along the columns (axis 0), 1-D, of odd length.
+    accuracy : {'default', 'direct'} or float, optional
+        As in `convolve`, of both filters together.
 
     Returns
     -------
@@ -785,7 +879,7 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarra
 
     Notes
     -----
-    The arguments are positional only, as SciPy's are. A filter may exceed the image (SciPy's
+    The arrays are positional only, as SciPy's are. A filter may exceed the image (SciPy's
     corrupts memory then).
 
     Examples
@@ -796,6 +890,7 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarra
            [1., 1., 1.],
            [0., 1., 2.]])
     """
+    bound = check_accuracy(accuracy)
     image = np.asarray(input)
     if image.ndim != 2:
         deep = "object of too small depth" if image.ndim < 2 else "object too deep"
@@ -815,7 +910,8 @@ def sepfir2d(input: ArrayLike, hrow: ArrayLike, hcol: ArrayLike, /) -> np.ndarra
         raise ValueError("hrow and hcol must be odd length")
     if image.size == 0:
         return np.zeros(image.shape, compute)
-    return _filter_axis(_filter_axis(image, filters[0], 1), filters[1], 0)
+    share = share_accuracy(bound, 2, compute)
+    return _filter_axis(_filter_axis(image, filters[0], 1, share), filters[1], 0, share)
 
 
 def _filter(h: ArrayLike, name: str, dtype: np.dtype[Any]) -> np.ndarray:

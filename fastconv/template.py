@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from fastconv import _planner
 from fastconv._methods import reference
 from fastconv._native import _core
-from fastconv._plan import as_array, lowered_by
+from fastconv._plan import DEFAULT, as_array, check_accuracy, lowered_by
 from fastconv._planner import Choice, Prepared
 from fastconv._problem import WORKSPACE_FLOOR, Boundary, Problem, Shape, Spec
 from fastconv._threads import get_num_threads
@@ -388,6 +388,7 @@ class _Match:
                 problem.axes,
                 (0,) * len(extents),
                 np.dtype(np.float64),
+                accuracy=0.0 if problem.accuracy == 0 else None,
             )
             choice = _planner.choose(part, _METHODS_AGAIN[again], self.threads)
             if choice.method == reference.NAME:
@@ -515,6 +516,7 @@ def _lower_match_template(
     constant_values: Any = 0,
     *,
     method: Any = "ccoeff_normed",
+    accuracy: Any = DEFAULT,
 ) -> _MatchCall:
     image, template = _check_array(image, "image"), _check_array(template, "template")
     if image.ndim not in (2, 3):
@@ -550,7 +552,8 @@ def _lower_match_template(
             boundary = _BOUNDARIES[mode]
     else:
         out, offset = tuple(n - m + 1 for n, m in zip(x, taps, strict=True)), (0,) * len(x)
-    problem = Problem(x, taps, out, axes, offset, dtype, boundary)
+    bound = check_accuracy(accuracy)
+    problem = Problem(x, taps, out, axes, offset, dtype, boundary, accuracy=bound)
     numbers = None if isinstance(template, Spec) else _Template.of(template)
     return _MatchCall((image, template), problem, dtype, method, numbers, fill, padding)
 
@@ -574,6 +577,7 @@ def match_template(
     constant_values: Any = 0,
     *,
     method: str = "ccoeff_normed",
+    accuracy: str | float = "default",
 ) -> np.ndarray:
     """
     Tell how well a template matches an image at each place, as skimage.feature.match_template does.
@@ -601,6 +605,9 @@ def match_template(
         - 'ccorr_normed': that over √(Σ x² · Σ t²);
         - 'ccoeff': Σ x' · t';
         - 'ccoeff_normed', the default: that over √(Σ x'² · Σ t'²), the correlation coefficient.
+    accuracy : {'default', 'direct'} or float, optional
+        What the correlation of the image, its own mean or level taken from it, and of the template
+        without its mean may err by, as in `fastconv.convolve`; from it the measures are made.
 
     Returns
     -------
@@ -652,5 +659,5 @@ def match_template(
            [ 0.   , -0.125, -0.125, -0.125]])
     """
     return _lower_match_template(
-        image, template, pad_input, mode, constant_values, method=method
+        image, template, pad_input, mode, constant_values, method=method, accuracy=accuracy
     ).solve()

@@ -145,8 +145,9 @@ def test_signature_is_scikit_images():
         [(p.name, p.kind, p.default) for p in inspect.signature(f).parameters.values()]
         for f in (match_template, feature.match_template)
     )
-    assert ours[:-1] == theirs
-    assert ours[-1] == ("method", inspect.Parameter.KEYWORD_ONLY, "ccoeff_normed")
+    assert ours[:-2] == theirs
+    keyword = inspect.Parameter.KEYWORD_ONLY
+    assert ours[-2:] == [("method", keyword, "ccoeff_normed"), ("accuracy", keyword, "default")]
 
 
 @pytest.mark.parametrize("measure", MEASURES)

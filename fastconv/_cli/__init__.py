@@ -44,6 +44,13 @@ def _dtype(text: str) -> np.dtype:
     return dtype
 
 
+def _accuracy(text: str) -> str | float:
+    try:
+        return float(text)
+    except ValueError:
+        return text
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastconv", description="Fast convolution for Python.")
     parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
@@ -80,6 +87,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     shell.add_argument("--axes", type=int, nargs="+", help="axes to convolve over (default: all)")
     shell.add_argument("--method", help="force a method by its name")
+    shell.add_argument(
+        "--accuracy",
+        type=_accuracy,
+        metavar="BOUND",
+        help="what results may err by, beside the norms of data and kernel; or 'direct'",
+    )
     shell.add_argument("--threads", type=_positive, metavar="N", help="threads for fastconv")
     return parser
 

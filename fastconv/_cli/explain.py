@@ -5,7 +5,7 @@ import argparse
 import fastconv
 
 FUNCTIONS = ("convolve", "correlate", "fftconvolve", "oaconvolve", "convolve2d", "correlate2d")
-# The options that each function's signature takes beside `mode`.
+# The options that each function's signature takes beside `mode` and `accuracy`.
 _OPTIONS = {
     "convolve": {"axes", "method"},
     "correlate": {"axes", "method"},
@@ -23,7 +23,7 @@ def run(arguments: argparse.Namespace) -> int:
     ----------
     arguments : argparse.Namespace
         ``data``, ``kernel`` (shapes), ``dtype``, ``kernel_dtype``, ``function``, ``mode``,
-        ``boundary``, ``axes`` and ``method``; those that were not given are None.
+        ``boundary``, ``axes``, ``method`` and ``accuracy``; those that were not given are None.
 
     Returns
     -------
@@ -44,6 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     for option in given:
         if option not in _OPTIONS[name]:
             raise ValueError(f"{name} takes no {option}; --{option} belongs to another function")
+    if arguments.accuracy is not None:
+        given["accuracy"] = arguments.accuracy
     if "axes" in given:
         given["axes"] = tuple(given["axes"])
     data = fastconv.Spec(arguments.data, arguments.dtype)

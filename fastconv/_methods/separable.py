@@ -67,7 +67,12 @@ def estimate(problem: Problem) -> Estimate:
 
 def error(problem: Problem) -> float:
     """Return what passes may err by, one after the other, and what finding their lines left out."""
-    passes = sum(_rounding.direct_bound(problem.w[a], problem.dtype) for a in _passes(problem))
+    axes = _passes(problem)
+    passes = sum(_rounding.direct_bound(problem.w[a], problem.dtype) for a in axes)
+    if problem.cut is not None and problem.cut.kind == "f":  # after every pass, not the last alone
+        passes += (len(axes) - 1) * _rounding.unit_roundoff(problem.cut)
+    # Of orthogonal terms, each of which errs by its own norm.
+    passes *= math.sqrt(problem.terms or 1)
     return passes if problem.lines else passes + _lines.error(problem.dtype)
 
 
