@@ -161,8 +161,6 @@ def test_results_are_right(name, accuracy, rng):
 
 @every_function
 def test_bounds_below_the_dtype_raise(name, rng):
-    if name.startswith("ndimage.generic"):
-        pytest.skip("derivatives of one's own are asked one by one")
     func, arrays, kwargs = arguments(name, rng, "f")
     with pytest.raises(ValueError, match="accuracy=1e-12 is more than results of float32 can"):
         func(*arrays, **kwargs, accuracy=1e-12)
@@ -287,6 +285,17 @@ def test_layers_are_rounded_once(rng):
         np.testing.assert_array_max_ulp(result, wide_result.astype("f"), 1)
         plan = fastconv.plan(nn.conv2d, x, w, bias, activation=activation, accuracy=1e-7)
         np.testing.assert_array_equal(plan(x), result)
+
+
+def test_widened_layers_go_by_images(rng):
+    """A batch too large to be converted at once, and its shorter end."""
+    x, w = normal(rng, (19, 16, 60, 50), "f"), normal(rng, (16, 16, 3, 3), "f")
+    expected = nn.conv2d(x.astype("d"), w.astype("d"))
+    np.testing.assert_array_max_ulp(nn.conv2d(x, w, accuracy=1e-7), expected.astype("f"), 1)
+    grad = normal(rng, expected.shape, "f")
+    expected = nn.conv2d_grad_input(grad.astype("d"), w.astype("d"), x.shape)
+    result = nn.conv2d_grad_input(grad, w, x.shape, accuracy=1e-7)
+    np.testing.assert_array_max_ulp(result, expected.astype("f"), 1)
 
 
 # What is exact, and other dtypes ------------------------------------------------------------------
