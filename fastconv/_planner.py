@@ -94,10 +94,8 @@ class Choice:
         if problem.layer:
             if x.dtype == dtype or dtype.kind == "i":
                 self.runner(x, kernel.state, out, threads)
-                return
-            wide = np.empty(out.shape, dtype)  # for results that are more accurate than their sums
-            self.runner(x.astype(dtype), kernel.state, wide, threads)
-            out[...] = wide
+            else:
+                self._run_widened(x, kernel, out, threads)
             return
         if (_is_native(x, dtype) and _is_native(out, dtype) and out.flags.aligned) or (
             self.runner.converts(x.dtype, out.dtype)
@@ -127,6 +125,27 @@ class Choice:
             result = np.empty(part.out, dtype)
             runner(data, state, result, threads)
             store(result, out[region], problem.cut is not None)
+
+    def _run_widened(self, x: np.ndarray, kernel: Prepared, out: np.ndarray, threads: int) -> None:
+        """Fill `out` of a layer from sums of more digits than it holds, some images at a time."""
+        problem, images = self.problem, self.problem.out[0]
+        runner, state = self.runner, kernel.state
+        size = step = max(min(_CONVERSION_BYTES * images // max(problem.traffic, 1), images), 1)
+        for first in range(0, images, step):
+            some = slice(first, min(first + step, images))
+            count = some.stop - some.start
+            if count < images and (first == 0 or count != size):
+                part = replace(
+                    problem,
+                    x=(count, *problem.x[1:]),
+                    out=(count, *problem.out[1:]),
+                    accuracy=None,
+                )
+                runner = choose(part, self.method, threads).runner
+                state, size = runner.prepare(kernel.w), count
+            wide = np.empty((count, *out.shape[1:]), problem.dtype)
+            runner(x[some].astype(problem.dtype), state, wide, threads)
+            out[some] = wide
 
     def _slab(
         self, x: np.ndarray, region: tuple[slice, ...], threads: int
