@@ -11,16 +11,20 @@ on one, too: taking more than pays is regretted.
 
 Calls are timed as they are when repeated: a kernel's spectrum that is kept is kept. Candidates that
 take more than three times the best, or are predicted to take more than thirty times, are timed
-twice or not at all; what errs more than the default accuracy allows is no candidate. BLAS is
-limited to the same number of threads, where threadpoolctl is installed.
+twice or not at all; what errs more than the default accuracy allows is no candidate. BLAS takes the
+same number of threads.
 """
 
 import argparse
-import contextlib
 import math
+import os
 import pickle
+import sys
 import time
 from dataclasses import dataclass, replace
+
+if "--threads" in sys.argv[:-1]:  # BLAS is told before it is loaded
+    os.environ["OPENBLAS_NUM_THREADS"] = sys.argv[sys.argv.index("--threads") + 1]
 
 import numpy as np
 
@@ -145,20 +149,11 @@ def report(results, worst):
         print(f"  {r.regret:5.2f}  {r.kind} {r.label}\n         {times}")
 
 
-def blas_threads(threads):
-    """Limit BLAS to as many threads as we have."""
-    try:
-        from threadpoolctl import threadpool_limits
-    except ModuleNotFoundError:
-        return contextlib.nullcontext()
-    return threadpool_limits(threads, "blas")
-
-
 def run(count, seed, threads, kinds, progress=print):
     """Draw and time."""
     rng = np.random.default_rng(seed)
     results = []
-    with fastconv.num_threads(threads), blas_threads(threads):
+    with fastconv.num_threads(threads):
         for number in range(1, count + 1):
             results.append(measure(draw(rng, kinds, MOST_SECONDS, MOST_BYTES), threads))
             if number % 100 == 0:

@@ -24,6 +24,7 @@ import numpy as np
 
 from fastconv import _store
 from fastconv._native import _core
+from fastconv._problem import Problem
 from fastconv._rates import SHIPPED
 from fastconv._version import __version__
 
@@ -58,6 +59,15 @@ GEMM_PANEL_BYTES = 4 << 20
 # Cores that a choice counts on, whatever the number of threads of a call: results are the same bits
 # for any number of threads, so choices may not depend on it.
 CORES = os.cpu_count() or 1
+# Threads that BLAS takes, as far as the environment tells.
+BLAS_THREADS = min(
+    (
+        int(os.environ[name])
+        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
+        if os.environ.get(name, "").isdecimal()
+    ),
+    default=CORES,
+)
 # Serial work for which one more thread pays, in forks and joins: they take 1 µs hot and 16 µs cold.
 _FORKS_OF_A_THREAD = 6
 # How much of two or more cores is left when they share memory and a power budget.
@@ -168,11 +178,14 @@ class Estimate(NamedTuple):
         Bytes beyond the arguments.
     pieces : int
         Pieces of one size that threads share.
+    products : float, optional
+        Real multiply-adds that it does; those of the sums themselves where None.
     """
 
     work: Work
     workspace: int = 0
     pieces: int = sys.maxsize
+    products: float | None = None
 
 
 class Prediction(NamedTuple):
@@ -205,6 +218,26 @@ def predict(estimate: Estimate, threads: int = 1) -> Prediction:
 @functools.cache
 def _kind(unit: str) -> str:
     return unit.partition(".")[0]
+
+
+def roofline(problem: Problem, estimate: Estimate, threads: int) -> float | None:
+    """
+    Return the share of the machine's limit that a method is predicted to reach.
+
+    The limit is what its own multiply-adds would take at the peak, or data and result at the rate
+    of the memory that holds them, whichever is longer. None for numbers that are no floats.
+    """
+    if problem.dtype.kind not in "fc" or problem.dtype.itemsize > 16:
+        return None
+    scalar = problem.dtype.itemsize // (2 if problem.dtype.kind == "c" else 1)
+    if scalar > 8 or problem.dtype.char == "g":
+        return None
+    products = problem.macs if estimate.products is None else estimate.products
+    level, nbytes = traffic(problem.traffic)
+    arithmetic = products * coefficient(f"arithmetic.peak.{scalar}")
+    prediction = predict(estimate, threads)
+    used = threads_for(prediction.shared, threads)
+    return max(arithmetic, nbytes * coefficient(level)) / used / prediction.seconds
 
 
 def _speedup(threads: int, pieces: int) -> float:

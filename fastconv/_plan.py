@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import inspect
 import math
-import re
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-from fastconv import _planner
+from fastconv import _planner, _tables
 from fastconv._methods import count_terms, direct, unit_roundoff
 from fastconv._native._core import ShortPlan
 from fastconv._planner import Candidate, Choice, Prepared
-from fastconv._problem import Boundary, Lines, Problem, Spec
+from fastconv._problem import Boundary, Lines, Problem, Reason, Spec
 from fastconv._threads import get_num_threads
 
 Array = np.ndarray | Spec
@@ -26,6 +26,13 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 # Values of `accuracy` that are no bound. Literals are one object: who compares by `is` misses a
 # shorter road where they are not, and nothing else.
 DEFAULT, DIRECT = "default", "direct"
+
+# The method of `plan` that times methods: those that are predicted to take no more than so many
+# times the least, in turn, for so many rounds or seconds.
+_MEASURE = "measure"
+_MIGHT_WIN = 10.0
+_MOST_ROUNDS = 50
+_MEASURING_SECONDS = 0.5
 
 # NumPy's own limit, less the axes that methods put before those of the arrays.
 _MOST_AXES = 62
@@ -382,8 +389,9 @@ class Explanation:
     chosen : str
         Name of the method.
     candidates : tuple of Candidate
-        Every method, each with ``name``, ``predicted`` (seconds, None where rejected), ``reason``,
-        ``workspace`` (bytes) and ``error`` (as below, None where rejected).
+        Every method, each with ``name``, ``predicted`` (seconds), ``reason``, ``bound`` (what most
+        of the time goes to), ``workspace`` (bytes), ``error`` (as below) and ``roofline`` (share of
+        the machine's limit); None where it is rejected.
     problem : Problem
         What the call was lowered to.
     error : float
@@ -400,7 +408,10 @@ class Explanation:
         return _error(self.chosen, self.candidates)
 
     def __str__(self) -> str:
-        return _table(self.problem, self.chosen, self.candidates)
+        return _tables.text(self.problem, self.chosen, self.candidates)
+
+    def _repr_html_(self) -> str:
+        return _tables.as_html(self.problem, self.chosen, self.candidates)
 
 
 def _standings(choice: Choice, dtype: np.dtype[Any]) -> tuple[Candidate, ...]:
@@ -414,40 +425,6 @@ def _standings(choice: Choice, dtype: np.dtype[Any]) -> tuple[Candidate, ...]:
 
 def _error(chosen: str, candidates: tuple[Candidate, ...]) -> float:
     return next(c.error or 0.0 for c in candidates if c.name == chosen)
-
-
-def _table(problem: Problem, chosen: str, candidates: tuple[Candidate, ...]) -> str:
-    def shape(extents: tuple[int, ...]) -> str:
-        return "×".join(map(str, extents))
-
-    lines = [
-        f"{shape(problem.x)} ∗ {shape(problem.w)} → {shape(problem.out)}, {problem.dtype}, "
-        f"boundary {problem.boundary.name.lower()}",
-        f"{problem.macs:,} multiply-adds, {problem.traffic:,} bytes of data and result",
-    ]
-    ordered = sorted(candidates, key=lambda c: (c.predicted is None, c.predicted or 0))
-    for c in ordered:
-        standing = "rejected" if c.predicted is None else "slower"
-        standing = "chosen" if c.name == chosen else standing
-        seconds = "" if c.predicted is None else format_seconds(c.predicted)
-        reason = re.sub("^slower, ", "", c.reason)
-        error = "" if c.error is None else f"error ≤ {c.error:.1e}" if c.error else "exact"
-        lines.append(f"  {c.name:<10} {standing:<9} {seconds:>9}  {error:<15}  {reason}")
-    return "\n".join(lines)
-
-
-def format_seconds(seconds: float) -> str:
-    """Return a duration with three digits and a unit.
-
-    Examples
-    --------
-    >>> format_seconds(0.00123)
-    '1.23 ms'
-    """
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("µs", 1e-6)):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
 
 
 def explain(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
@@ -510,12 +487,13 @@ class Plan(ShortPlan):
         What results may err by, as in `Explanation`.
     """
 
-    __slots__ = ("__weakref__", "_choice", "_held", "_kernel")
+    __slots__ = ("__weakref__", "_choice", "_held", "_kernel", "_measured")
     _choice: Choice
     _held: Lowered
     _kernel: Prepared | None
+    _measured: Mapping[str, float]
 
-    def __init__(self, call: Lowered) -> None:
+    def __init__(self, call: Lowered, measured: Mapping[str, float] | None = None) -> None:
         held = call.arrays[1:]
         if any(isinstance(a, Spec) for a in held):
             raise TypeError("the arrays that a plan holds must be given, not their Specs")
@@ -527,7 +505,12 @@ class Plan(ShortPlan):
         # The data to come may play the kernel's role (the longer array is the data): then there
         # is nothing to prepare.
         kernel = None if call.kernel_to_come else call.prepare(choice)
-        for name, value in (("_held", call), ("_choice", choice), ("_kernel", kernel)):
+        for name, value in (
+            ("_held", call),
+            ("_choice", choice),
+            ("_kernel", kernel),
+            ("_measured", dict(measured or {})),
+        ):
             object.__setattr__(self, name, value)
         problem = choice.problem
         if kernel is not None and _is_one_direct_sum(call, choice, kernel):
@@ -547,8 +530,8 @@ class Plan(ShortPlan):
     def __delattr__(self, name: str) -> None:
         raise AttributeError(f"plans do not change: cannot delete {name!r}")
 
-    def __reduce__(self) -> tuple[type[Plan], tuple[Lowered]]:
-        return type(self), (self._held,)
+    def __reduce__(self) -> tuple[type[Plan], tuple[Lowered, Mapping[str, float]]]:
+        return type(self), (self._held, self._measured)
 
     @property
     def problem(self) -> Problem:
@@ -563,7 +546,8 @@ class Plan(ShortPlan):
     @property
     def candidates(self) -> tuple[Candidate, ...]:
         """How every method stood."""
-        return _standings(self._choice, self._held.dtype)
+        standings = _standings(self._choice, self._held.dtype)
+        return tuple(replace(c, measured=self._measured.get(c.name)) for c in standings)
 
     @property
     def error(self) -> float:
@@ -591,7 +575,10 @@ class Plan(ShortPlan):
         return f"<Plan: {self.method}, {self.problem.x} ∗ {self.problem.w} → {self.problem.out}>"
 
     def __str__(self) -> str:
-        return _table(self.problem, self.method, self.candidates)
+        return _tables.text(self.problem, self.method, self.candidates)
+
+    def _repr_html_(self) -> str:
+        return _tables.as_html(self.problem, self.method, self.candidates)
 
 
 def _is_one_direct_sum(call: Lowered, choice: Choice, kernel: Prepared) -> bool:
@@ -625,7 +612,8 @@ def plan(func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: A
         Its arguments. The first array is the data to come: an array or a `Spec`; the arrays that
         follow are held, as copies.
     method : str
-        'auto', or the name of a method; of match_template, its measure.
+        'auto', or the name of a method; of match_template, its measure. 'measure' times the methods
+        that might win for real, on noise, and takes the fastest of them.
     **kwargs
         Its other arguments.
 
@@ -651,7 +639,46 @@ def plan(func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: A
     """
     if kwargs.get("out") is not None:
         raise TypeError("out is given to the plan's calls, not to plan")
+    if method == _MEASURE:
+        call = _lower(func, args, kwargs)
+        measured = _measure(call)
+        return Plan(replace(call, method=min(measured, key=lambda name: measured[name])), measured)
     own = inspect.signature(func).parameters.get("method")
     if own is not None and (own.default == _planner.AUTO or method != _planner.AUTO):
         return Plan(_lower(func, args, {**kwargs, "method": method}))
     return Plan(replace(_lower(func, args, kwargs), method=method))
+
+
+def _measure(call: Lowered) -> dict[str, float]:
+    """Return the seconds of a call by each method that might be chosen and might win."""
+    able = [c for c in call.choose().candidates if c.predicted is not None]
+    able = [c for c in able if c.reason != Reason.LESS_EXACT]
+    least = min(c.predicted or 0.0 for c in able)
+    plans = {
+        c.name: Plan(replace(call, method=c.name))
+        for c in able
+        if (c.predicted or 0.0) <= _MIGHT_WIN * least
+    }
+    coming = call.arrays[0]
+    data = noise(np.random.default_rng(0), Spec(coming.shape, coming.dtype))
+    out = np.empty(call.shape, call.dtype)
+    seconds = dict.fromkeys(plans, math.inf)
+    began = time.perf_counter()
+    for number in range(_MOST_ROUNDS):
+        for name, ready in plans.items():
+            start = time.perf_counter()
+            ready(data, out)
+            seconds[name] = min(seconds[name], time.perf_counter() - start)
+        if number and time.perf_counter() - began > _MEASURING_SECONDS:
+            break
+    return seconds
+
+
+def noise(rng: np.random.Generator, spec: Spec) -> np.ndarray:
+    """Return data that stand for any: normal noise, or integers below 256."""
+    if spec.dtype.kind in "iu":
+        return rng.integers(0, min(np.iinfo(spec.dtype).max, 255), spec.shape).astype(spec.dtype)
+    if spec.dtype.kind == "c":
+        parts = [rng.standard_normal(spec.shape) for _ in range(2)]
+        return (parts[0] + 1j * parts[1]).astype(spec.dtype)
+    return rng.standard_normal(spec.shape).astype(spec.dtype)

@@ -53,6 +53,13 @@ class Candidate:
         Bytes beyond the arguments.
     error : float or None
         What results may err by, beside the norms of data and kernel; None where it is rejected.
+    bound : str or None
+        What most of the time goes to: 'arithmetic', 'cache', 'memory' or 'call'.
+    roofline : float or None
+        Share of the machine's limit: of the peak of multiply-adds, or of the rate of memory. None
+        where it is rejected, and for what is not float or complex.
+    measured : float or None
+        Seconds, where ``plan(..., method='measure')`` has timed it.
     """
 
     name: str
@@ -60,6 +67,9 @@ class Candidate:
     reason: str
     workspace: int = 0
     error: float | None = None
+    bound: str | None = None
+    roofline: float | None = None
+    measured: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -403,7 +413,7 @@ def _explained(standing: Candidate, chosen: bool, auto: bool, over: Reason | Non
         why = "fastest, " if auto else "asked for, "
     elif over is not None:
         return replace(standing, reason=str(over))
-    return replace(standing, reason=f"{why}bound by {standing.reason}")
+    return replace(standing, reason=f"{why}bound by {standing.bound}")
 
 
 def _standing(method: Method, problem: Problem, threads: int) -> Candidate:
@@ -412,8 +422,15 @@ def _standing(method: Method, problem: Problem, threads: int) -> Candidate:
         return Candidate(method.NAME, None, str(reason))
     estimate = method.estimate(problem)
     prediction = _cost.predict(estimate, threads)
-    error = _error(method, problem)
-    return Candidate(method.NAME, prediction.seconds, prediction.bound, estimate.workspace, error)
+    return Candidate(
+        method.NAME,
+        prediction.seconds,
+        "",
+        estimate.workspace,
+        _error(method, problem),
+        prediction.bound,
+        _cost.roofline(problem, estimate, threads),
+    )
 
 
 def clear_cache() -> None:

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from fastconv import ndimage, nn, signal
-from fastconv._plan import Lowered
+from fastconv._plan import Lowered, noise
 from fastconv._problem import Problem, Spec
 
 Draw = Callable[[np.random.Generator], tuple[str, Lowered] | None]
@@ -68,19 +68,9 @@ def draw(
             continue
         predicted = [c.predicted for c in call.choose().candidates if c.predicted is not None]
         if predicted and min(predicted) <= most_seconds:
-            arrays = tuple(_filled(rng, a) if isinstance(a, Spec) else a for a in call.arrays)
+            arrays = tuple(noise(rng, a) if isinstance(a, Spec) else a for a in call.arrays)
             return Probe(kind, label, replace(call, arrays=arrays))
     raise ValueError(f"no problem of {kinds} takes less than {most_seconds} s")
-
-
-def _filled(rng: np.random.Generator, spec: Spec) -> np.ndarray:
-    """Return noise; of integers, below 256."""
-    if spec.dtype.kind in "iu":
-        return rng.integers(0, min(np.iinfo(spec.dtype).max, 255), spec.shape).astype(spec.dtype)
-    if spec.dtype.kind == "c":
-        parts = [rng.standard_normal(spec.shape) for _ in range(2)]
-        return (parts[0] + 1j * parts[1]).astype(spec.dtype)
-    return rng.standard_normal(spec.shape).astype(spec.dtype)
 
 
 def _lower(function: Callable[..., Any], *arguments: Any, **options: Any) -> Lowered:

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 import fastconv
-from fastconv._plan import format_seconds
+from fastconv._tables import format_seconds
 
 ROUNDS, QUICK_ROUNDS = 5, 3
 BLOCK_SECONDS = 0.005  # a contender's turn in a round: long enough for the clock

@@ -49,10 +49,13 @@ def estimate(problem: Problem) -> Estimate:
     parts = _parts_of(problem)
     work = tuple(unit for part in parts for unit in _work(part))
     converted = _converted_bytes(problem) * problem.w[1]
+    # Outputs of a phase lie apart.
+    scattered = math.prod(problem.out) * problem.dtype.itemsize if problem.spread[2] > 1 else 0
     work += (
         ("call.channels", 1),
         ("call.channels.phase", len(phases(problem))),
         ("cache.channels.converted", converted),
+        ("cache.channels.scattered", scattered),
         _cost.traffic(problem.traffic),
     )
     return Estimate(work, _workspace(problem))

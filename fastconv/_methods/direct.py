@@ -58,16 +58,16 @@ def least(problem: Problem) -> float:
 def estimate(problem: Problem) -> Estimate:
     """Calls of the tile kernels, and what is copied at the edges."""
     kernels = math.prod([problem.x[a] for a in problem.varying])
-    call = ("call.direct", kernels + bool(problem.lines))  # whose product is made
+    calls = ("call.direct", kernels), ("call.direct.product", bool(problem.lines))
     if _blocks.is_ordered(problem) or problem.cut is not None or _pays_in_blocks(problem):
-        return Estimate((call, *_blocks.dense_work(problem), _cost.traffic(problem.traffic)))
+        return Estimate((*calls, *_blocks.dense_work(problem), _cost.traffic(problem.traffic)))
     roles = roles_of(problem)
     vectors = -(-roles.column_taps // _cost.lanes(problem.dtype))
     line = roles.row_axis < 0 or roles.row_taps < vectors
     tiles, copies, copied = (_over_lines if line else _over_bands)(problem, roles)
     shape, code = "line" if line else "image", _cost.element_code(problem.dtype)
     work = (
-        call,
+        *calls,
         (f"arithmetic.direct.{shape}.{code}", tiles * problem.taps),
         ("cache.direct.copied", copied),
         ("cache.direct.copies", copies),

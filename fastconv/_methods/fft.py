@@ -135,7 +135,9 @@ def estimate(problem: Problem) -> Estimate:
     """Transforms at FFTW's rate, and the copies around them."""
     layout = choose_layout(problem)
     assert layout is not None
-    return Estimate((("call.fft", 1), *layout.work), layout.workspace)
+    flops = layout.work[0][1]
+    work = (("call.fft", 1), *layout.work)
+    return Estimate(work, layout.workspace, products=flops / 2)
 
 
 def measure_transforms(seconds: float, save: bool) -> None:

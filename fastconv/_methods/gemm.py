@@ -32,6 +32,8 @@ PLAIN = True
 _DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
 # Outputs that a panel has before its taps are cut.
 _COLUMNS = 512
+# Multiply-adds up to which OpenBLAS leaves its other threads alone.
+_ALONE_PRODUCTS = 1 << 18
 # Panels that weights may fill which become matrices once, before any is multiplied.
 _WEIGHT_PANELS = 4
 
@@ -48,12 +50,13 @@ def reject(problem: Problem) -> Reason | None:
 def least(problem: Problem) -> float:
     """Return the seconds of a call, and of the products alone."""
     rate = _cost.coefficient("arithmetic.gemm.4")
-    return _cost.coefficient("call.gemm.spin") + problem.macs * rate
+    return _cost.coefficient("call.gemm") + problem.macs * rate
 
 
 def estimate(problem: Problem) -> Estimate:
     """Products at BLAS's rate, and panels at that of NumPy's copies."""
     products = copied = copies = calls = 0.0
+    keeps_cores = False
     workspace = 0
     for phase in phases(problem):
         if phase.problem is None:
@@ -66,12 +69,13 @@ def estimate(problem: Problem) -> Estimate:
             copied += math.prod(part.out) // rows * part.taps * part.dtype.itemsize
         panels = math.prod(-(-n // size) for n, size in zip(_extents(part), cut, strict=True))
         copies += panels * _copies(cut)
+        keeps_cores = keeps_cores or _spins(part, cut)
         calls += 1
         workspace = max(workspace, _workspace(part, cut))
     scalar = problem.dtype.itemsize // (2 if problem.dtype.kind == "c" else 1)
     work = (
         ("call.gemm", calls),
-        ("call.gemm.spin", 1),
+        ("call.gemm.spin", keeps_cores),
         (f"arithmetic.gemm.{scalar}", products),
         ("cache.gemm.copied", copied),
         ("cache.gemm.copies", copies),
@@ -79,6 +83,12 @@ def estimate(problem: Problem) -> Estimate:
         _cost.traffic(problem.traffic),
     )
     return Estimate(work, workspace, pieces=1)
+
+
+def _spins(problem: Problem, cut: Shape) -> bool:
+    """Whether BLAS's threads take part in the product of a panel, and spin after it."""
+    products = math.prod(cut[_ROWS]) * math.prod(cut[_POINTS]) * problem.w[1]
+    return _cost.BLAS_THREADS > 1 and products > _ALONE_PRODUCTS
 
 
 def error(problem: Problem) -> float:

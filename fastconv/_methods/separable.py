@@ -62,7 +62,9 @@ def estimate(problem: Problem) -> Estimate:
         *_blocks.pass_work(problem, axes),
         _cost.traffic(rounds * problem.traffic),
     )
-    return Estimate(work)
+    elements = max(problem.terms or 1, 1) * math.prod(problem.out)
+    steps = [2 * math.log2(n) if problem.box else n for n in (problem.w[a] for a in axes)]
+    return Estimate(work, products=elements * sum(steps))
 
 
 def error(problem: Problem) -> float:

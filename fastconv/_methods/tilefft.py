@@ -247,7 +247,7 @@ def _lines(problem: Problem, axis: int) -> Iterator[_Cut]:
         share = _cost.share_of_rate(_cost.LANE_FFT_LEVELS, 2 * points * lanes * scalar)
         work = (
             (f"arithmetic.tilefft.lines.{scalar}", flops / share),
-            (f"cache.tilefft.strided.{dtype.kind}", strided * points * lanes),
+            (f"cache.tilefft.strided.{dtype.char}", strided * points * lanes),
         )
         yield _Cut(Form.LINES, (points,), (points - skip,), batches, work)
 
@@ -321,7 +321,8 @@ def estimate(problem: Problem) -> Estimate:
     work = tuple((unit, layout.batches * count) for unit, count in layout.batch_work)
     pieces = sys.maxsize if layout.together else layout.batches
     workspace = min(layout.threads, _cost.CORES) * layout.workspace + layout.shared
-    return Estimate((("call.tilefft", 1), *work), workspace, pieces)
+    flops = work[0][1]
+    return Estimate((("call.tilefft", 1), *work), workspace, pieces, flops / 2)
 
 
 def error(problem: Problem) -> float:

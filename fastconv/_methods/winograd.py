@@ -59,15 +59,16 @@ def estimate(problem: Problem) -> Estimate:
     size = problem.dtype.itemsize
     outputs, summed = problem.w[1:3]
     tiles = _tiles(problem)
+    products = _POINTS * tiles * outputs * summed
     transforms = tiles * (summed * math.ceil(outputs / _BLOCK) + outputs)
     work = (
         ("call.winograd", 1),
-        (f"arithmetic.winograd.products.{size}", _POINTS * tiles * outputs * summed),
+        (f"arithmetic.winograd.products.{size}", products),
         ("arithmetic.winograd.tiles", transforms * size),
         ("arithmetic.winograd.kernels", math.prod(problem.w[:3]) * size),
         _cost.traffic(problem.traffic),
     )
-    return Estimate(work, _workspace(problem))
+    return Estimate(work, _workspace(problem), products=products)
 
 
 def error(problem: Problem) -> float:
