@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from fastconv._planner import Candidate
 from fastconv._problem import Problem
 
-_HEADINGS = ("method", "", "predicted", "measured", "of limit", "workspace", "error", "")
+_HEADINGS = ("method", "", "predicted", "measured", "of limit", "workspace", "error ≤", "")
 _LEFT = (0, 1, 7)  # columns of words
 
 

@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike
 
 from fastconv import _layers
 from fastconv._native._core import short_layer
-from fastconv._plan import lowered_by
+from fastconv._plan import DEFAULT, DIRECT, lowered_by
 
 __all__ = [
     "conv1d",
@@ -104,25 +104,26 @@ def conv1d(
     >>> fastconv.nn.conv1d([[[1.0, 2.0, 3.0, 4.0]]], [[[1.0, 0.0, -1.0]]], padding=1)
     array([[[-2., -2., -2.,  3.]]])
     """
-    short = short_layer(
-        1,
-        x,
-        w,
-        bias,
-        stride,
-        padding,
-        dilation,
-        groups,
-        layout,
-        activation,
-        flip_kernel,
-        x_zero_point,
-        w_zero_point,
-        out,
-        method,
-    )
-    if short is not None:
-        return short
+    if accuracy is DEFAULT or accuracy is DIRECT:
+        short = short_layer(
+            1,
+            x,
+            w,
+            bias,
+            stride,
+            padding,
+            dilation,
+            groups,
+            layout,
+            activation,
+            flip_kernel,
+            x_zero_point,
+            w_zero_point,
+            out,
+            method,
+        )
+        if short is not None:
+            return short
     return _layers.lower_conv(
         1,
         x,
@@ -479,25 +480,26 @@ def conv2d(
     array([[[[45., 39.],
              [66., 50.]]]])
     """
-    short = short_layer(
-        2,
-        x,
-        w,
-        bias,
-        stride,
-        padding,
-        dilation,
-        groups,
-        layout,
-        activation,
-        flip_kernel,
-        x_zero_point,
-        w_zero_point,
-        out,
-        method,
-    )
-    if short is not None:
-        return short
+    if accuracy is DEFAULT or accuracy is DIRECT:
+        short = short_layer(
+            2,
+            x,
+            w,
+            bias,
+            stride,
+            padding,
+            dilation,
+            groups,
+            layout,
+            activation,
+            flip_kernel,
+            x_zero_point,
+            w_zero_point,
+            out,
+            method,
+        )
+        if short is not None:
+            return short
     return _layers.lower_conv(
         2,
         x,
@@ -846,25 +848,26 @@ def conv3d(
     >>> fastconv.nn.conv3d(np.ones((1, 2, 4, 4, 4)), np.ones((3, 2, 3, 3, 3))).shape
     (1, 3, 2, 2, 2)
     """
-    short = short_layer(
-        3,
-        x,
-        w,
-        bias,
-        stride,
-        padding,
-        dilation,
-        groups,
-        layout,
-        activation,
-        flip_kernel,
-        x_zero_point,
-        w_zero_point,
-        out,
-        method,
-    )
-    if short is not None:
-        return short
+    if accuracy is DEFAULT or accuracy is DIRECT:
+        short = short_layer(
+            3,
+            x,
+            w,
+            bias,
+            stride,
+            padding,
+            dilation,
+            groups,
+            layout,
+            activation,
+            flip_kernel,
+            x_zero_point,
+            w_zero_point,
+            out,
+            method,
+        )
+        if short is not None:
+            return short
     return _layers.lower_conv(
         3,
         x,

@@ -216,7 +216,7 @@ def test_the_bound_is_told_and_met(name, accuracy, rng):
     for c in told.candidates:
         assert (c.error is None) == (c.predicted is None)
         assert c.error is None or c.error <= accuracy
-    assert f"error ≤ {told.error:.1e}" in str(told)
+    assert f"{told.error:.1e}" in str(told)
     if not any(isinstance(a, list) for a in arrays):
         plan = fastconv.plan(func, *arrays, **kwargs, accuracy=accuracy)
         assert plan.error == told.error
