@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from fastconv import _cost, _store
 from fastconv._methods import _transforms
 from fastconv._native import _core
 from fastconv._threads import get_num_threads
@@ -38,7 +39,7 @@ def config() -> dict[str, Any]:
     dict
         Keys 'version', 'compiler', 'isa' (a dict of 'built' and 'usable' levels and the one
         'used'), 'openmp' (always False: the threads are a pool of fastconv's own), 'threads',
-        'fftw' and 'blas'.
+        'fftw', 'blas' and 'costs' (where what methods take is known from).
 
     Examples
     --------
@@ -58,7 +59,15 @@ def config() -> dict[str, Any]:
         "threads": get_num_threads(),
         "fftw": _transforms.library(),
         "blas": _blas(),
+        "costs": _costs(),
     }
+
+
+def _costs() -> str:
+    """Where the costs of work are known from."""
+    if _cost.saved() is None:
+        return f"as shipped for {_core.isa_used()}; fastconv.calibrate() measures this machine's"
+    return f"calibrated, from {_store.cache_directory() / _cost.file_name()}"
 
 
 def _blas() -> str:
@@ -89,5 +98,6 @@ def show_config() -> None:
         f"  threads   {facts['threads']}",
         f"  FFT       {facts['fftw']}",
         f"  BLAS      {facts['blas']}",
+        f"  costs     {facts['costs']}",
     ]
     print("\n".join(lines))  # noqa: T201 - printing is what it is for

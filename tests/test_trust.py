@@ -16,7 +16,7 @@ from oracle import correlate_reference, random_array
 
 import fastconv
 from fastconv._methods import _rounding, tilefft
-from fastconv._methods._spectra import SpectrumCache
+from fastconv._methods._kernels import KernelCache
 from fastconv._problem import Boundary, Problem
 
 FORMS = {
@@ -453,7 +453,7 @@ def test_a_fill_between_integers(form, place, rng):
 
 
 def test_spectra_are_found_by_content(rng):
-    cache, made = SpectrumCache(1 << 16), []
+    cache, made = KernelCache(1 << 16), []
 
     def make(w):
         made.append(w)
@@ -472,7 +472,7 @@ def test_spectra_are_found_by_content(rng):
 
 
 def test_spectra_are_bounded(rng):
-    cache = SpectrumCache(10_000)
+    cache = KernelCache(10_000)
     for i in range(40):
         w = np.full(100, float(i))
         np.testing.assert_array_equal(cache.get("key", w, lambda w: w * 2), w * 2)

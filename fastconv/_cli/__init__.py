@@ -1,4 +1,4 @@
-"""The command line, ``fastconv`` or ``python -m fastconv``: info, bench and explain.
+"""The command line, ``fastconv`` or ``python -m fastconv``: info, bench, explain and calibrate.
 
 Bad input ends with one line on stderr and exit status 2; a wrong result in ``bench`` with 1.
 """
@@ -94,6 +94,16 @@ def _parser() -> argparse.ArgumentParser:
         help="what results may err by, beside the norms of data and kernel; or 'direct'",
     )
     shell.add_argument("--threads", type=_positive, metavar="N", help="threads for fastconv")
+
+    shell = commands.add_parser(
+        "calibrate",
+        help="measure what work costs on this machine, for better choices from now on",
+        description="Time problems of every kind for a few seconds, in which nothing else should "
+        "run, and save what work costs on this machine in the user's cache directory "
+        "(FASTCONV_CACHE_DIR). Later processes choose by it.",
+    )
+    shell.add_argument("--quiet", action="store_true", help="show no progress bar")
+    shell.add_argument("--dry-run", action="store_true", help="measure, and save nothing")
     return parser
 
 
@@ -119,6 +129,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return bench.run(quick=arguments.quick, match=arguments.match, report=arguments.json)
         if arguments.command == "explain":
             return explain.run(arguments)
+        if arguments.command == "calibrate":
+            progress = False if arguments.quiet else None
+            print(fastconv.calibrate(progress=progress, save=not arguments.dry_run))
+            return 0
         fastconv.show_config()
     except (ValueError, TypeError, OSError) as error:
         parser.exit(2, f"fastconv {arguments.command}: error: {error}\n")

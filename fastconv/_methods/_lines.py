@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from fastconv._methods._kernels import KernelCache
+
 # Past this a sum of products costs more than other methods do.
 MOST_TERMS = 3
 # The taps may be off by this many unit roundoffs in all, relative to their sum: less than what the
@@ -18,6 +20,8 @@ MOST_TERMS = 3
 _ERROR = 4.0
 # Crosses are exact but for rounding where the kernel has so few terms; this is far above that.
 _CROSS_ERROR = 1e-4
+# Bytes of lines that are kept, and of the kernels they were found for.
+_kept = KernelCache(4 << 20)
 # How much smaller a tap may be than its neighbour to take over what that lost in rounding.
 _TAKES_OVER = 8
 
@@ -63,8 +67,17 @@ def decompose(w: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
     ----------
     .. [1] M. Bebendorf, "Approximation of boundary element matrices", Numer. Math. 86 (2000).
     """
+    w = np.ascontiguousarray(w)
+    found = _kept.get("lines", w, _found)
+    rows = w.shape[0]
+    return tuple((line[:rows], line[rows:]) for line in found)
+
+
+def _found(w: np.ndarray) -> np.ndarray:
+    """Return a row for each term: its column and its row, end to end."""
+    nothing = np.empty((0, sum(w.shape)), w.dtype)
     if not np.all(w) or not np.all(np.isfinite(w)):
-        return ()
+        return nothing
     rest: np.ndarray[Any, Any] = w.astype(np.float64)
     small = _CROSS_ERROR * float(np.abs(rest).max())
     allowed = error(w.dtype) * float(np.abs(rest).sum())
@@ -80,8 +93,8 @@ def decompose(w: np.ndarray) -> tuple[tuple[np.ndarray, np.ndarray], ...]:
         left, right = _products(w, np.array(rows))
         off = w.astype(np.longdouble) - left.astype(np.longdouble) @ right.astype(np.longdouble)
         if float(np.abs(off).sum()) <= allowed:
-            return tuple((left[:, t].copy(), right[t].copy()) for t in range(len(rows)))
-    return ()
+            return np.concatenate([left.T, right], axis=1)
+    return nothing
 
 
 def _products(w: np.ndarray, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -55,7 +55,7 @@ def least(problem: Problem) -> float:
 
 def estimate(problem: Problem) -> Estimate:
     """Products at BLAS's rate, and panels at that of NumPy's copies."""
-    products = copied = copies = calls = 0.0
+    products = copied = copies = calls = matrices = 0.0
     keeps_cores = False
     workspace = 0
     for phase in phases(problem):
@@ -69,6 +69,7 @@ def estimate(problem: Problem) -> Estimate:
             copied += math.prod(part.out) // rows * part.taps * part.dtype.itemsize
         panels = math.prod(-(-n // size) for n, size in zip(_extents(part), cut, strict=True))
         copies += panels * _copies(cut)
+        matrices += panels * cut[0]
         keeps_cores = keeps_cores or _spins(part, cut)
         calls += 1
         workspace = max(workspace, _workspace(part, cut))
@@ -76,6 +77,7 @@ def estimate(problem: Problem) -> Estimate:
     work = (
         ("call.gemm", calls),
         ("call.gemm.spin", keeps_cores),
+        ("call.gemm.matrix", matrices),
         (f"arithmetic.gemm.{scalar}", products),
         ("cache.gemm.copied", copied),
         ("cache.gemm.copies", copies),

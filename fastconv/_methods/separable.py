@@ -56,9 +56,8 @@ def estimate(problem: Problem) -> Estimate:
     """Passes over blocks that are staged once, or over whole arrays where no block holds them."""
     axes = _passes(problem)
     rounds = 1 if _blocks.fits(problem, axes) else len(axes)
-    found = 0 if problem.lines else math.prod(problem.w)
     work = (
-        ("call.separable.found", found),
+        ("call.separable.found", not problem.lines),
         *_blocks.pass_work(problem, axes),
         _cost.traffic(rounds * problem.traffic),
     )

@@ -27,7 +27,7 @@ import numpy as np
 from fastconv import _cost
 from fastconv._cost import Estimate, Work
 from fastconv._methods import _again, _nonfinite, _rounding, direct
-from fastconv._methods._spectra import SpectrumCache
+from fastconv._methods._kernels import KernelCache
 from fastconv._native import _core
 from fastconv._problem import Problem, Reason, Shape
 
@@ -50,7 +50,8 @@ _FORKS = 5
 # Numbers that are rounded to integers must be smaller.
 _LARGEST_ROUNDED = 2.0**51
 
-_spectra = SpectrumCache()
+# Bytes of spectra that are kept, and of the kernels they belong to.
+_spectra = KernelCache(32 << 20)
 
 
 class Form(enum.Enum):
@@ -238,7 +239,8 @@ def _lines(problem: Problem, axis: int) -> Iterator[_Cut]:
     out = problem.out[axis]
     lines = math.prod(problem.out) // out
     skip = -(-(problem.w[axis] - 1) // lanes) * lanes  # outputs that are thrown away
-    strided = 0 if axis == len(problem.out) - 1 else 2 if real else 1
+    strided = 0 if axis == len(problem.out) - 1 else 2
+    level = _cost.traffic(problem.traffic)[0].removeprefix("memory.")
     for log2 in _levels(_LINE_LEVELS, skip, out):
         points = 1 << log2
         blocks = lines * -(-out // (points - skip))
@@ -247,7 +249,7 @@ def _lines(problem: Problem, axis: int) -> Iterator[_Cut]:
         share = _cost.share_of_rate(_cost.LANE_FFT_LEVELS, 2 * points * lanes * scalar)
         work = (
             (f"arithmetic.tilefft.lines.{scalar}", flops / share),
-            (f"cache.tilefft.strided.{dtype.char}", strided * points * lanes),
+            (f"cache.tilefft.strided.{level}", strided * points * lanes),
         )
         yield _Cut(Form.LINES, (points,), (points - skip,), batches, work)
 

@@ -1,9 +1,9 @@
 """
-Kernels' spectra, kept for the next call with the same kernel.
+What was made of kernels, kept for the next call with the same kernel.
 
 A program that filters by one kernel calls the same function again and again; the transform of a
-large kernel takes as long as that of a tile. Spectra are found by the kernel's content, compared
-byte by byte, and the least recently used go first.
+large kernel takes as long as that of a tile, finding its lines as long as filtering a small image.
+Both are found by the kernel's content, compared byte by byte; the least recently used go first.
 """
 
 from __future__ import annotations
@@ -16,24 +16,21 @@ from dataclasses import dataclass
 
 import numpy as np
 
-# Bytes of spectra and of the kernels they belong to.
-LIMIT_BYTES = 32 << 20
-
 
 @dataclass(frozen=True, slots=True)
 class _Entry:
     w: np.ndarray
-    spectrum: np.ndarray
+    made: np.ndarray
 
     @property
     def nbytes(self) -> int:
-        return self.w.nbytes + self.spectrum.nbytes
+        return self.w.nbytes + self.made.nbytes
 
 
-class SpectrumCache:
-    """Spectra by kernel and by what they were made for."""
+class KernelCache:
+    """Arrays that were made of kernels, by kernel and by what they were made for."""
 
-    def __init__(self, limit: int = LIMIT_BYTES) -> None:
+    def __init__(self, limit: int) -> None:
         self._limit = limit
         self._begin()
         if hasattr(os, "register_at_fork"):  # another thread may hold the lock while it forks
@@ -48,7 +45,7 @@ class SpectrumCache:
         self, key: Hashable, w: np.ndarray, make: Callable[[np.ndarray], np.ndarray]
     ) -> np.ndarray:
         """
-        Return the spectrum of a kernel, made now or before.
+        Return what is made of a kernel, now or before.
 
         Parameters
         ----------
@@ -57,7 +54,7 @@ class SpectrumCache:
         w : ndarray
             The kernel, contiguous.
         make : callable
-            Makes the spectrum of a kernel.
+            Makes it.
         """
         content = w.reshape(-1).view(np.uint8)
         # Kernels that differ meet in one entry only if these few bytes are alike.
@@ -68,14 +65,14 @@ class SpectrumCache:
             if entry is not None:
                 self._entries.move_to_end(key)
         if entry is not None and np.array_equal(entry.w, content):
-            return entry.spectrum
-        spectrum = make(w)
-        spectrum.flags.writeable = False
-        entry = _Entry(content.copy(), spectrum)
+            return entry.made
+        made = make(w)
+        made.flags.writeable = False
+        entry = _Entry(content.copy(), made)
         if entry.nbytes <= self._limit:
             with self._lock:
                 self._keep(key, entry)
-        return spectrum
+        return made
 
     def _keep(self, key: Hashable, entry: _Entry) -> None:
         before = self._entries.pop(key, None)
@@ -90,7 +87,7 @@ class SpectrumCache:
         return self._bytes
 
     def clear(self) -> None:
-        """Forget every spectrum."""
+        """Forget everything."""
         with self._lock:
             self._entries.clear()
             self._bytes = 0

@@ -1,0 +1,44 @@
+"""How well methods are chosen: the chosen one's time over the best one's, as shipped."""
+
+import sys
+from pathlib import Path
+
+import numpy as np
+
+sys.path.insert(0, str(Path(__file__).parents[1]))  # benchmarks/regret.py is a program, too
+
+COUNT = 60
+
+
+class Regret:
+    """Problems of one kind; benchmarks/regret.py tells which are chosen badly."""
+
+    timeout = 300
+    param_names = ["kind"]
+    params = [["line", "lines", "image", "filter", "volume", "smooth", "layer"]]
+
+    def setup_cache(self):
+        """Time every kind once, for all the figures."""
+        import regret
+
+        kinds = self.params[0]
+        return {
+            kind: [r.regret for r in regret.run(COUNT, 0, 1, [kind], lambda *_, **__: None)]
+            for kind in kinds
+        }
+
+    setup_cache.timeout = 600
+
+    def track_regret_mean(self, regrets, kind):
+        return float(np.exp(np.mean(np.log(regrets[kind]))))
+
+    def track_regret_p95(self, regrets, kind):
+        return float(np.quantile(regrets[kind], 0.95))
+
+    def track_regret_worst(self, regrets, kind):
+        return max(regrets[kind])
+
+    track_regret_mean.unit = track_regret_p95.unit = track_regret_worst.unit = "chosen / best"
+    track_regret_mean.pretty_name = "regret of choices: geometric mean, one thread"
+    track_regret_p95.pretty_name = "regret of choices: 95th percentile, one thread"
+    track_regret_worst.pretty_name = "regret of choices: worst, one thread"
