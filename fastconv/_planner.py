@@ -312,7 +312,7 @@ def _passed_over(method: Method, problem: Problem) -> Reason | None:
     """Say why a method is not chosen unless it is asked for, however little time it takes."""
     if problem.lines and problem.accuracy is None and method in (fft, tilefft):
         return Reason.LESS_EXACT  # smoothing errs by its own windows
-    if method is fft and _refusal(tilefft, problem) is None:
+    if method is fft and problem.dtype.kind != "c" and _refusal(tilefft, problem) is None:
         return Reason.IN_LANES
     return None
 
