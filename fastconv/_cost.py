@@ -124,17 +124,21 @@ def save(coefficients: Mapping[str, float], made: str) -> Path:
 
 def machine() -> dict[str, Any]:
     """Return what coefficients depend on: they hold for one machine and version."""
-    caches = {}
-    for level in ("LEVEL1_DCACHE", "LEVEL2_CACHE", "LEVEL3_CACHE"):
-        with contextlib.suppress(AttributeError, ValueError, OSError):
-            caches[level] = os.sysconf(f"SC_{level}_SIZE")
     return {
         "version": __version__,
         "isa": [_core.isa_used(), *_core.isa_usable()],
         "cpu": f"{platform.machine()} {_flags():08x}",
-        "caches": caches,
+        "caches": _caches(),
         "cores": CORES,
     }
+
+
+def _caches() -> list[str]:
+    """Return the sizes of the first processor's caches, where the system tells them."""
+    sizes = sorted(Path("/sys/devices/system/cpu/cpu0/cache").glob("index*/size"))
+    with contextlib.suppress(OSError):
+        return [size.read_text().strip() for size in sizes]
+    return []
 
 
 def _flags() -> int:
@@ -248,6 +252,8 @@ def _speedup(threads: int, pieces: int) -> float:
 
 def threads_for(shared: float, threads: int) -> int:
     """How many threads pay for work that would take this long on one."""
+    if threads <= 1 or shared <= 0:
+        return 1
     worth = shared / (_FORKS_OF_A_THREAD * coefficient("call.fork")) + 1
     return int(min(worth, threads, CORES))
 

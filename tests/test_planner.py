@@ -5,6 +5,7 @@ import dataclasses
 import pickle
 import re
 from concurrent.futures import ThreadPoolExecutor
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -517,3 +518,91 @@ def test_many_problems_do_not_fill_the_memory():
     pytest.importorskip("resource", reason="the resource module, which Windows lacks")
     # 450 kept spectra or pairs of FFT buffers would be more than 200 MiB.
     assert int(python(code, timeout=300)) < 64
+
+
+# measured plans and tables ------------------------------------------------------------------------
+
+
+def test_measure_times_the_methods_and_takes_the_fastest(rng):
+    data, taps = random_array(rng, (60, 70), "f"), random_array(rng, (9, 9), "f")
+    plan = fastconv.plan(fastconv.convolve, data, taps, method="measure")
+    measured = {c.name: c.measured for c in plan.candidates if c.measured is not None}
+    assert "direct" in measured
+    assert plan.method == min(measured, key=measured.get)
+    assert all(seconds > 0 for seconds in measured.values())
+    expected = fastconv.convolve(data, taps, method=plan.method)
+    np.testing.assert_array_equal(plan(data), expected)
+    assert "measured" in str(plan)
+    again = pickle.loads(pickle.dumps(plan))
+    assert again.method == plan.method
+    assert again.candidates == plan.candidates
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int32", "complex64", "float16", "bool"])
+def test_measure_takes_any_dtype(rng, dtype):
+    taps = np.ones(5, dtype)
+    plan = fastconv.plan(fastconv.convolve, Spec(500, dtype), taps, method="measure")
+    data = np.ones(500, dtype)
+    np.testing.assert_array_equal(plan(data), fastconv.convolve(data, taps, method=plan.method))
+
+
+def test_measure_plans_layers_filters_and_templates(rng):
+    x, w = random_array(rng, (1, 8, 12, 12), "f"), random_array(rng, (8, 8, 3, 3), "f")
+    layer = fastconv.plan(fastconv.nn.conv2d, x, w, padding=1, method="measure")
+    assert {c.name for c in layer.candidates if c.measured} >= {"channels"}
+    image = random_array(rng, (40, 50), "f")
+    smooth = fastconv.plan(fastconv.ndimage.gaussian_filter, image, 2.0, method="measure")
+    np.testing.assert_array_equal(smooth(image), fastconv.ndimage.gaussian_filter(image, 2.0))
+    match = fastconv.plan(fastconv.match_template, image, image[5:15, 8:18], method="measure")
+    assert np.unravel_index(match(image).argmax(), match(image).shape) == (5, 8)
+
+
+def test_measure_is_for_plans():
+    with pytest.raises(ValueError, match="method='measure'"):
+        fastconv.convolve(np.ones(5000), np.ones(300), method="measure")
+
+
+def test_candidates_tell_bounds_shares_and_memory():
+    told = fastconv.explain(fastconv.convolve, Spec((300, 400), "float32"), Spec((9, 9), "float32"))
+    for c in told.candidates:
+        if c.predicted is None:
+            assert (c.bound, c.roofline, c.error, c.measured) == (None,) * 4
+            continue
+        assert c.bound in ("arithmetic", "cache", "memory", "call")
+        assert 0 < c.roofline < 1.5
+        assert c.workspace >= 0
+        assert c.bound in c.reason or c.name == "fft"
+    whole = fastconv.explain(fastconv.convolve, Spec((300, 400), "int32"), Spec((9, 9), "int32"))
+    assert all(c.roofline is None for c in whole.candidates)
+    assert "exact" in str(whole)
+
+
+def test_html_for_notebooks():
+    told = fastconv.explain(fastconv.convolve, *LONG)
+    page = ET.fromstring(f"<div>{told._repr_html_().replace('<br>', '<br/>')}</div>")
+    rows = [["".join(cell.itertext()) for cell in row] for row in page.iter("tr")]
+    assert len(rows) == 1 + len(told.candidates)
+    assert rows[1][0] == told.chosen
+    plan = fastconv.plan(fastconv.convolve, Spec(50), np.ones(5))
+    assert plan.method in plan._repr_html_()
+
+
+def test_small_problems_are_summed_at_once():
+    """Whatever the machine, so few products are formed before any other method has begun."""
+    for shape, taps in (
+        ((16,), (3,)),
+        ((16, 16), (3, 3)),
+        ((2000,), (31,)),
+        ((5, 5, 5), (2, 2, 2)),
+    ):
+        told = fastconv.explain(fastconv.convolve, Spec(shape), Spec(taps))
+        assert told.chosen == "direct"
+
+
+def test_problems_keep_what_follows_from_their_fields():
+    told = fastconv.explain(fastconv.convolve, Spec(500), Spec(9)).problem
+    same = dataclasses.replace(told)
+    assert told.macs == same.macs == 508 * 9
+    assert told == same
+    assert hash(told) == hash(same)
+    assert dataclasses.replace(told, accuracy=1e-3) != told
