@@ -478,7 +478,7 @@ def test_lines_keep_what_methods_promise(name, dtype, n, taps, of, seed):
 @pytest.mark.parametrize("name", ["direct", "tilefft", "fft", "reference"])
 @pytest.mark.parametrize("dtype", FLOATS)
 def test_images_keep_what_methods_promise(name, dtype, rng):
-    for shape, taps in (((90, 80), (9, 12)), ((20, 24, 22), (3, 4, 5)), ((150, 70), (31, 31))):
+    for shape, taps in (((90, 80), (9, 12)), ((20, 24, 22), (3, 4, 5)), ((100, 60), (19, 19))):
         for kind in KINDS:
             x, w = hard(rng, shape, dtype, kind), hard(rng, taps, dtype, "noise")
             if not able(name, fastconv.correlate, (x, w)):
@@ -508,8 +508,8 @@ def able(name, func, arrays, mode=None):
 @pytest.mark.parametrize("dtype", "fd")
 def test_split_kernels_keep_what_separable_promises(dtype, terms, rng):
     for kind in KINDS:
-        x = hard(rng, (500, 400), dtype, kind)
-        for _ in range(5):
+        x = hard(rng, (180, 175), dtype, kind)
+        for _ in range(2):
             w = sum(np.outer(normal(rng, 13, "d"), normal(rng, 11, "d")) for _ in range(terms))
             w = w.astype(dtype)
             call = {"mode": "same"}

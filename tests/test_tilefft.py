@@ -1,6 +1,7 @@
 """Overlap-save in lanes: every length, dtype and boundary, batches, edges and non-finite data."""
 
 import itertools
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -510,3 +511,89 @@ def test_bad_skips_are_refused(skip):
     spectrum = _core.line_fft_spectrum(np.ones(30, "f"), 64)
     with pytest.raises(ValueError, match="fit each other"):
         _core.line_fft_correlate(np.ones(99, "f"), spectrum, 30, np.ones(99, "f"), (0,), skip)
+
+
+def exhaustive(out, taps, others, lanes, scalar, most, costs, levels):
+    """The least seconds of all tiles, in plain Python, and how they were cut."""
+    flop, line, forks, cores, speedup = costs
+    sides = []
+    for axis, (n, k) in enumerate(zip(out, taps, strict=True)):
+        fitting = []
+        for points in (16 << p for p in range(7)):
+            valid = points - k + 1
+            if valid < max(min(points // 8, n), 1):
+                continue
+            step = -(-n // -(-n // valid))
+            whole = -(-step // lanes) * lanes if axis == len(out) - 1 else step
+            step = whole if whole <= valid else step
+            fitting.append((points, -(-n // step), step, step + k - 1))
+            if valid >= n:
+                break
+        sides.append(fitting)
+    best = (math.inf,)
+    for tile in itertools.product(*sides):
+        *others_, last = tile
+        points = math.prod(side[0] for side in tile)
+        if points > most:
+            continue
+        share = (last[3] + last[2]) / last[0]
+        across = sum(math.log2(side[0]) for side in others_)
+        left = next((s for size, s in levels if 2 * points * scalar <= size), levels[-1][1])
+        flops = 5 * points * (share * across + 2 * math.log2(last[0])) / left
+        lines = 2 * sum(math.prod(side[i] for side in others_) for i in (2, 3))
+        pairs = -(-others * math.prod(side[1] for side in tile) // 2)
+        pair = flops * flop + lines * line
+        seconds = min(-(-pairs // cores) * pair, pairs * (pair / speedup + forks))
+        best = min(best, (seconds, tuple(side[0] for side in tile), pairs, flops, lines))
+    return best
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_tiles_are_cut_as_cheaply_as_can_be(dtype, rng):
+    dtype = np.dtype(dtype)
+    costs, levels = (30e-12, 20e-9, 20e-6, 2, 1.9), ((256 << 10, 1.0), (1 << 20, 0.9), (1, 0.7))
+    for _ in range(150):
+        axes = int(rng.integers(2, 4))
+        out = [int(n) for n in np.exp(rng.uniform(0, 8 - axes, axes)).round()]
+        taps = [int(n) for n in np.exp(rng.uniform(0, 6, axes)).round()]
+        others, most = int(rng.integers(1, 5)), 1 << int(rng.integers(8, 23))
+        found = _core.cheapest_tiles(out, taps, others, dtype, most, costs, levels)
+        lanes = _core.line_fft_lanes(dtype)
+        best = exhaustive(out, taps, others, lanes, dtype.itemsize, most, costs, levels)
+        if found is None:
+            assert best == (math.inf,)
+            continue
+        points, step, pairs, flops, lines = found
+        pair = flops * costs[0] + lines * costs[1]
+        seconds = min(-(-pairs // 2) * pair, pairs * (pair / costs[4] + costs[2]))
+        assert seconds == pytest.approx(best[0])
+        for n, k, p, s in zip(out, taps, points, step, strict=True):
+            assert 1 <= s <= p - k + 1
+            assert s <= -(-n // lanes) * lanes
+
+
+@pytest.mark.parametrize(
+    ("changes", "error"),
+    [
+        ({"out": [5]}, ValueError),
+        ({"out": [5, 0]}, ValueError),
+        ({"taps": [0, 3]}, ValueError),
+        ({"dtype": np.dtype("i4")}, ValueError),
+        ({"levels": ()}, ValueError),
+        ({"levels": ((1, 1.0),) * 9}, ValueError),
+        ({"costs": (1e-9, 1e-9, 0.0, 0, 1.0)}, ValueError),
+    ],
+)
+def test_tiles_of_nonsense_are_refused(changes, error):
+    given = {
+        "out": [5, 6],
+        "taps": [2, 3],
+        "others": 1,
+        "dtype": np.dtype("f4"),
+        "most_points": 1 << 20,
+        "costs": (1e-9, 1e-9, 0.0, 1, 1.0),
+        "levels": ((1 << 20, 1.0),),
+    }
+    assert _core.cheapest_tiles(*given.values()) is not None
+    with pytest.raises(error):
+        _core.cheapest_tiles(*(given | changes).values())
