@@ -158,7 +158,6 @@ def calibrate(*, progress: bool | None = None, save: bool = True, seed: int = 0)
 
 def use(coefficients: Mapping[str, float]) -> None:
     """Choose by these coefficients from now on, in this process."""
-    _cost.COEFFICIENTS.clear()
     _cost.COEFFICIENTS.update(coefficients)
     _planner.clear_cache()
     _layers.clear_cache()

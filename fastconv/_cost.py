@@ -115,11 +115,9 @@ def file_name() -> str:
 
 
 def save(coefficients: Mapping[str, float], made: str) -> Path:
-    """Save coefficients for processes to come, and take them from now on."""
+    """Save coefficients for processes to come."""
     content = {"machine": machine(), "made": made, "coefficients": dict(coefficients)}
-    path = _store.write(file_name(), content)
-    COEFFICIENTS.clear()
-    return path
+    return _store.write(file_name(), content)
 
 
 def machine() -> dict[str, Any]:

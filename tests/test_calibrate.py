@@ -21,13 +21,18 @@ from fastconv._native import _core
 SHIPPED = _rates.SHIPPED[_core.isa_used()]
 
 
+def forget():
+    _cost.COEFFICIENTS.clear()
+    _planner.clear_cache()
+
+
 @pytest.fixture
 def kept(tmp_path, monkeypatch):
     """A cache directory of the test's own; the costs in use are forgotten before and after."""
     monkeypatch.setenv("FASTCONV_CACHE_DIR", str(tmp_path))
-    _calibrate.use({})
+    forget()
     yield tmp_path
-    _calibrate.use({})
+    forget()
 
 
 @pytest.fixture
@@ -209,7 +214,6 @@ def test_calibrate_tells_where_it_cannot_write(tmp_path, monkeypatch):
     monkeypatch.setenv("FASTCONV_CACHE_DIR", str(tmp_path / "file"))
     with pytest.raises(OSError, match="file"):
         fastconv.calibrate(progress=False)
-    _calibrate.use({})
 
 
 def changed(**entries):
