@@ -42,7 +42,10 @@ def read(name: str) -> Any:
         text = (cache_directory() / name).read_bytes()
     except (OSError, RuntimeError):  # no such file, or no home
         return None
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def write(name: str, content: Any) -> Path:

@@ -249,7 +249,7 @@ def test_what_is_stale_or_damaged_is_ignored_with_one_warning(kept, changes, rea
         fastconv.convolve(np.ones(500), np.ones(20))
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\x00\xff", b"[]", b"null", b"7"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\x00\xff", b"[]", b"null", b"7", b"[" * 100_000])
 def test_what_is_no_calibration_is_ignored(kept, content):
     costs_file(kept).write_bytes(content)
     with warnings.catch_warnings():
