@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import pickle
 import re
+import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree as ET
 
@@ -606,3 +607,26 @@ def test_problems_keep_what_follows_from_their_fields():
     assert told == same
     assert hash(told) == hash(same)
     assert dataclasses.replace(told, accuracy=1e-3) != told
+
+
+@pytest.mark.parametrize(
+    ("func", "shapes", "kwargs", "method"),
+    [
+        (fastconv.convolve, ((300, 400), (7, 7)), {}, "direct"),
+        (fastconv.convolve, ((300, 400), (31, 31)), {}, "tilefft"),
+        (fastconv.convolve, ((50_000,), (400,)), {}, "fft"),
+        (fastconv.nn.conv2d, ((1, 16, 40, 40), (16, 16, 3, 3)), {"padding": 1}, "channels"),
+        (fastconv.nn.conv2d, ((1, 16, 40, 40), (16, 16, 3, 3)), {"padding": 1}, "winograd"),
+    ],
+)
+def test_a_planned_call_with_out_allocates_no_array(rng, func, shapes, kwargs, method):
+    data, kernel = (random_array(rng, shape, "f") for shape in shapes)
+    plan = fastconv.plan(func, data, kernel, method=method, **kwargs)
+    out = plan(data)
+    plan(data, out=out)  # scratch is kept from here on
+    tracemalloc.start()
+    try:
+        plan(data, out=out)
+        assert tracemalloc.get_traced_memory()[1] < 32 << 10
+    finally:
+        tracemalloc.stop()
