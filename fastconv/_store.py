@@ -42,7 +42,10 @@ def read(name: str) -> Any:
         text = (cache_directory() / name).read_bytes()
     except (OSError, RuntimeError):  # no such file, or no home
         return None
-    return json.loads(text)
+    try:
+        return json.loads(text)
+    except RecursionError:
+        raise ValueError("it is nested too deeply") from None
 
 
 def write(name: str, content: Any) -> Path:
@@ -54,7 +57,10 @@ def write(name: str, content: Any) -> Path:
     OSError
         If it cannot be written.
     """
-    directory = cache_directory()
+    try:
+        directory = cache_directory()
+    except RuntimeError as error:
+        raise OSError(f"{error} Set FASTCONV_CACHE_DIR") from error
     directory.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=directory, prefix=name, suffix=".new")
     try:

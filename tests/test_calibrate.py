@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -245,7 +246,7 @@ def test_what_is_stale_or_damaged_is_ignored_with_one_warning(kept, changes, rea
         fastconv.convolve(np.ones(500), np.ones(20))
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"\x00\xff", b"[]", b"null", b"7"])
+@pytest.mark.parametrize("content", [b"", b"{", b"\x00\xff", b"[]", b"null", b"7", b"[" * 100_000])
 def test_what_is_no_calibration_is_ignored(kept, content):
     costs_file(kept).write_bytes(content)
     with warnings.catch_warnings():
@@ -267,11 +268,15 @@ def test_what_holds_is_taken_without_a_word(kept):
         {"fftw": None, "wisdom": 3},
         [],
         {"wisdom": ["what", "is", "this"]},
+        {"fftw": "this", "wisdom": []},
+        {"fftw": "this", "wisdom": ["", "", ""]},
     ],
 )
-def test_wisdom_of_another_fftw_is_ignored(tmp_path, saved):
+def test_wisdom_that_is_of_no_use_is_ignored(tmp_path, saved):
     if not fastconv.config()["fftw"].startswith("FFTW"):
         pytest.skip("pyfftw is missing")
+    if isinstance(saved, dict) and saved.get("fftw") == "this":
+        saved = {**saved, "fftw": pytest.importorskip("pyfftw").fftw_version}
     (tmp_path / "wisdom.json").write_text(json.dumps(saved))
     seen = python(
         """
@@ -286,6 +291,36 @@ def test_wisdom_of_another_fftw_is_ignored(tmp_path, saved):
         FASTCONV_CACHE_DIR=str(tmp_path),
     )
     assert seen.split() == ["1", "True", "20.0"]
+
+
+def test_nowhere_to_save_is_an_oserror(monkeypatch):
+    def nobody(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("FASTCONV_CACHE_DIR", raising=False)
+    monkeypatch.setattr(_store.Path, "expanduser", nobody)
+    assert _store.read("costs.json") is None
+    with pytest.raises(OSError, match="home directory"):
+        _store.write("costs.json", {})
+
+
+def test_what_is_put_in_use_while_another_thread_loads_stays(kept, monkeypatch):
+    loading, used = threading.Event(), threading.Event()
+
+    def slowly():
+        loading.set()
+        used.wait(10)
+        return {"call.direct": 0.5}
+
+    monkeypatch.setattr(_cost, "saved", slowly)
+    other = threading.Thread(target=_cost.coefficient, args=("call.direct",))
+    other.start()
+    loading.wait(10)
+    assert "call.direct" not in _cost.COEFFICIENTS  # nor what is shipped, for a while
+    _calibrate.use(SHIPPED | {"call.direct": 0.25})
+    used.set()
+    other.join()
+    assert _cost.coefficient("call.direct") == 0.25
 
 
 def test_nothing_is_read_before_it_is_needed(tmp_path):

@@ -83,7 +83,7 @@ def _take_wisdom(pyfftw: Any, saved: Any) -> None:
         raise ValueError("it was made by another FFTW")
     try:
         taken = pyfftw.import_wisdom(tuple(text.encode() for text in saved["wisdom"]))
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, IndexError, TypeError, ValueError):
         taken = (False,)
     if not all(taken):
         raise ValueError("FFTW cannot read it")
