@@ -323,6 +323,35 @@ def test_what_is_put_in_use_while_another_thread_loads_stays(kept, monkeypatch):
     assert _cost.coefficient("call.direct") == 0.25
 
 
+def test_wisdom_is_saved_and_taken_while_others_plan(tmp_path):
+    if not fastconv.config()["fftw"].startswith("FFTW"):
+        pytest.skip("pyfftw is missing")
+    seen = python(
+        """
+        import threading, time
+        import numpy as np
+        from fastconv import _store
+        from fastconv._methods import _transforms
+        from fastconv._methods._transforms import Transform, TransformSpec
+
+        def plan(stop=time.monotonic() + 3):
+            n = 100
+            while time.monotonic() < stop:
+                n = n % 3000 + 51
+                Transform(TransformSpec(1, (n,), np.dtype("d")), measured_for=0.01).plan()
+
+        others = threading.Thread(target=plan)
+        others.start()
+        while others.is_alive():
+            _transforms.measure([], 0.0, save=True)
+            _transforms._take_wisdom(_transforms._fftw(), _store.read("wisdom.json"))
+        print("alive")
+        """,
+        FASTCONV_CACHE_DIR=str(tmp_path),
+    )
+    assert seen.split() == ["alive"]
+
+
 def test_nothing_is_read_before_it_is_needed(tmp_path):
     (tmp_path / _cost.file_name()).write_text("{")
     python(
