@@ -26,6 +26,7 @@ from fastconv import _store
 from fastconv._native import _core
 from fastconv._problem import Problem
 from fastconv._rates import SHIPPED
+from fastconv._threads import told_by
 from fastconv._version import __version__
 
 # A unit of work takes less than this.
@@ -61,11 +62,7 @@ GEMM_PANEL_BYTES = 4 << 20
 CORES = os.cpu_count() or 1
 # Threads that BLAS takes, as far as the environment tells.
 BLAS_THREADS = min(
-    (
-        int(os.environ[name])
-        for name in ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS")
-        if os.environ.get(name, "").isdecimal()
-    ),
+    filter(None, map(told_by, ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"))),
     default=CORES,
 )
 # Serial work for which one more thread pays, in forks and joins: they take 1 µs hot and 16 µs cold.
@@ -79,8 +76,13 @@ class _Table(dict[str, float]):
 
     def __missing__(self, unit: str) -> float:
         shipped = SHIPPED[_core.isa_used()]
-        self.update(shipped)
-        self.update(saved() or {})
+        loaded = dict(shipped)
+        try:
+            loaded.update(saved() or {})
+        finally:
+            # None is seen before all are known, and what another thread has put in use stays.
+            for name, seconds in loaded.items():
+                self.setdefault(name, seconds)
         if unit not in shipped:
             raise KeyError(unit)
         return self[unit]

@@ -343,8 +343,13 @@ def _widened(problem: Problem, method: str) -> Problem:
         able = [m for m in METHODS if method == AUTO or m.NAME in names]
         least = min(_error(m, problem) for m in able if m.reject(problem) is None)
         raise _impossible(problem.accuracy, dtype, least)
-    wide = np.result_type(dtype, np.float64)
-    return replace(problem, dtype=wide, accuracy=less_rounding(problem.accuracy, dtype))
+    return replace(
+        problem,
+        dtype=np.result_type(dtype, np.float64),
+        accuracy=less_rounding(problem.accuracy, dtype),
+        # What was found to be a sum of lines but for rounding need not be one but for less.
+        terms=problem.terms if problem.lines else None,
+    )
 
 
 def less_rounding(accuracy: float, dtype: np.dtype[Any], times: float = 1) -> float:

@@ -57,7 +57,10 @@ def write(name: str, content: Any) -> Path:
     OSError
         If it cannot be written.
     """
-    directory = cache_directory()
+    try:
+        directory = cache_directory()
+    except RuntimeError as error:
+        raise OSError(f"{error} Set FASTCONV_CACHE_DIR") from error
     directory.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=directory, prefix=name, suffix=".new")
     try:

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 
 _ENVIRONMENT = ("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS")
+# Longer numbers are a slip: Python refuses to read some of them.
+_MOST_DIGITS = 9
 
 _here: ContextVar[int | None] = ContextVar("fastconv_num_threads", default=None)
 _everywhere: int | None = None
@@ -22,12 +24,16 @@ def _cpus() -> int:
 
 
 def _default_threads() -> int:
-    for name in _ENVIRONMENT:
-        # OMP_NUM_THREADS may be a list, one number a nesting level.
-        first = os.environ.get(name, "").split(",")[0].strip()
-        if first.isdecimal() and int(first) > 0:
-            return int(first)
-    return _cpus()
+    return next(filter(None, map(told_by, _ENVIRONMENT)), _cpus())
+
+
+def told_by(name: str) -> int | None:
+    """Return the number of threads that an environment variable tells, or None."""
+    # OMP_NUM_THREADS may be a list, one number a nesting level.
+    first = os.environ.get(name, "").split(",")[0].strip()
+    if first.isdecimal() and len(first) <= _MOST_DIGITS:
+        return int(first) or None
+    return None
 
 
 def _check(n: object) -> int:

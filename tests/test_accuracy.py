@@ -242,6 +242,16 @@ def test_direct_does_not_look_for_lines():
         assert told.problem.terms == terms
 
 
+def test_lines_that_float32_rounds_are_none_in_double_precision(rng):
+    line = random_array(rng, 15, "f")
+    image, kernel = random_array(rng, (400, 400), "f"), np.outer(line, line)
+    asked = {"mode": "same", "accuracy": 1.2e-7}
+    y = fastconv.convolve(image, kernel, **asked)
+    exact = fastconv.convolve(image.astype("d"), kernel.astype("d"), mode="same", method="direct")
+    assert abs(y - exact).max() < 1.2e-7 * np.linalg.norm(image) * np.linalg.norm(kernel)
+    assert fastconv.plan(fastconv.convolve, image, kernel, **asked)(image).tobytes() == y.tobytes()
+
+
 def test_a_method_by_name_must_hold_too(rng):
     a, b = random_array(rng, 5000, "f"), random_array(rng, 200, "f")
     for name in ("fft", "tilefft"):

@@ -5,6 +5,7 @@ import math
 import os
 import subprocess
 import sys
+import threading
 import warnings
 from pathlib import Path
 
@@ -271,11 +272,15 @@ def test_what_holds_is_taken_without_a_word(kept):
         {"fftw": None, "wisdom": 3},
         [],
         {"wisdom": ["what", "is", "this"]},
+        {"fftw": "this", "wisdom": []},
+        {"fftw": "this", "wisdom": ["", "", ""]},
     ],
 )
-def test_wisdom_of_another_fftw_is_ignored(tmp_path, saved):
+def test_wisdom_that_is_of_no_use_is_ignored(tmp_path, saved):
     if not fastconv.config()["fftw"].startswith("FFTW"):
         pytest.skip("pyfftw is missing")
+    if isinstance(saved, dict) and saved.get("fftw") == "this":
+        saved = {**saved, "fftw": pytest.importorskip("pyfftw").fftw_version}
     (tmp_path / "wisdom.json").write_text(json.dumps(saved))
     seen = python(
         """
@@ -290,6 +295,65 @@ def test_wisdom_of_another_fftw_is_ignored(tmp_path, saved):
         FASTCONV_CACHE_DIR=str(tmp_path),
     )
     assert seen.split() == ["1", "True", "20.0"]
+
+
+def test_nowhere_to_save_is_an_oserror(monkeypatch):
+    def nobody(path):
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("FASTCONV_CACHE_DIR", raising=False)
+    monkeypatch.setattr(_store.Path, "expanduser", nobody)
+    assert _store.read("costs.json") is None
+    with pytest.raises(OSError, match="home directory"):
+        _store.write("costs.json", {})
+
+
+def test_what_is_put_in_use_while_another_thread_loads_stays(kept, monkeypatch):
+    loading, used = threading.Event(), threading.Event()
+
+    def slowly():
+        loading.set()
+        used.wait(10)
+        return {"call.direct": 0.5}
+
+    monkeypatch.setattr(_cost, "saved", slowly)
+    other = threading.Thread(target=_cost.coefficient, args=("call.direct",))
+    other.start()
+    loading.wait(10)
+    assert "call.direct" not in _cost.COEFFICIENTS  # nor what is shipped, for a while
+    _calibrate.use(SHIPPED | {"call.direct": 0.25})
+    used.set()
+    other.join()
+    assert _cost.coefficient("call.direct") == 0.25
+
+
+def test_wisdom_is_saved_and_taken_while_others_plan(tmp_path):
+    if not fastconv.config()["fftw"].startswith("FFTW"):
+        pytest.skip("pyfftw is missing")
+    seen = python(
+        """
+        import threading, time
+        import numpy as np
+        from fastconv import _store
+        from fastconv._methods import _transforms
+        from fastconv._methods._transforms import Transform, TransformSpec
+
+        def plan(stop=time.monotonic() + 3):
+            n = 100
+            while time.monotonic() < stop:
+                n = n % 3000 + 51
+                Transform(TransformSpec(1, (n,), np.dtype("d")), measured_for=0.01).plan()
+
+        others = threading.Thread(target=plan)
+        others.start()
+        while others.is_alive():
+            _transforms.measure([], 0.0, save=True)
+            _transforms._take_wisdom(_transforms._fftw(), _store.read("wisdom.json"))
+        print("alive")
+        """,
+        FASTCONV_CACHE_DIR=str(tmp_path),
+    )
+    assert seen.split() == ["alive"]
 
 
 def test_nothing_is_read_before_it_is_needed(tmp_path):

@@ -154,6 +154,20 @@ def test_nested_openmp_lists():
     assert python(GET, OMP_NUM_THREADS="2,4").strip() == "2"
 
 
+@pytest.mark.parametrize(
+    ("told", "threads"), [("2,4", "2"), ("", "all"), ("0", "all"), ("9" * 5000, "all")]
+)
+def test_blas_is_told_as_we_are(told, threads):
+    seen = python(
+        "from fastconv import _cost; print(_cost.BLAS_THREADS, _cost.CORES)",
+        OMP_NUM_THREADS=told,
+        OPENBLAS_NUM_THREADS="",
+        MKL_NUM_THREADS="",
+    )
+    used, cores = seen.split()
+    assert used == (cores if threads == "all" else threads)
+
+
 @pytest.mark.parametrize("count", ["0", "-2", "many", ""])
 def test_bad_environment_leaves_the_default(count):
     """What is no number of threads neither fails the import nor counts."""

@@ -82,8 +82,10 @@ def _take_wisdom(pyfftw: Any, saved: Any) -> None:
     if saved.get("fftw") != pyfftw.fftw_version:
         raise ValueError("it was made by another FFTW")
     try:
-        taken = pyfftw.import_wisdom(tuple(text.encode() for text in saved["wisdom"]))
-    except (AttributeError, TypeError, ValueError):
+        texts = tuple(text.encode() for text in saved["wisdom"])
+        with _planning:
+            taken = pyfftw.import_wisdom(texts)
+    except (AttributeError, IndexError, TypeError, ValueError):
         taken = (False,)
     if not all(taken):
         raise ValueError("FFTW cannot read it")
@@ -110,7 +112,8 @@ def measure(specs: Sequence[TransformSpec], seconds: float, save: bool) -> None:
     with _pool_lock:
         _pool.clear()
     if save:
-        wisdom = [text.decode() for text in pyfftw.export_wisdom()]
+        with _planning:
+            wisdom = [text.decode() for text in pyfftw.export_wisdom()]
         _store.write(_WISDOM, {"fftw": pyfftw.fftw_version, "wisdom": wisdom})
 
 
@@ -167,8 +170,9 @@ class Transform:
 
     def _plan(self, source: np.ndarray, target: np.ndarray, direction: str) -> Any:
         effort = "FFTW_ESTIMATE" if self._measured_for is None else "FFTW_MEASURE"
+        pyfftw = _fftw()  # which takes the lock, too, where it is the first to ask
         with _planning:
-            return _fftw().FFTW(
+            return pyfftw.FFTW(
                 source,
                 target,
                 axes=self._axes,
