@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastconv import _cost, _layers, _planner
+from fastconv import _cost, _layers, _planner, _store
 from fastconv._methods import METHODS, measure_transforms
 from fastconv._native import _core
 from fastconv._plan import Lowered
@@ -134,6 +134,8 @@ def calibrate(*, progress: bool | None = None, save: bool = True, seed: int = 0)
       and are off by ×1.17 now
     """
     began = time.perf_counter()
+    if save:
+        _store.make_directory()  # or tell that there can be none, before anything is timed
     shipped = dict(SHIPPED[_core.isa_used()])
     timings = list(_shown(_timings(np.random.default_rng(seed)), progress))
     fork = _fork_seconds() if get_num_threads() > 1 else None
@@ -159,6 +161,7 @@ def calibrate(*, progress: bool | None = None, save: bool = True, seed: int = 0)
 def use(coefficients: Mapping[str, float]) -> None:
     """Choose by these coefficients from now on, in this process."""
     _cost.COEFFICIENTS.update(coefficients)
+    _cost.COEFFICIENTS.origin = "calibrated in this process"
     _planner.clear_cache()
     _layers.clear_cache()
 

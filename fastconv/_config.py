@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import _cost, _store
+from fastconv import _cost
 from fastconv._methods import _transforms
 from fastconv._native import _core
 from fastconv._threads import get_num_threads
@@ -65,9 +65,8 @@ def config() -> dict[str, Any]:
 
 def _costs() -> str:
     """Where the costs of work are known from."""
-    if _cost.saved() is None:
-        return f"as shipped for {_core.isa_used()}; fastconv.calibrate() measures this machine's"
-    return f"calibrated, from {_store.cache_directory() / _cost.file_name()}"
+    _cost.coefficient("call.fork")  # which reads them, where nothing has yet
+    return _cost.COEFFICIENTS.origin
 
 
 def _blas() -> str:

@@ -60,10 +60,9 @@ GEMM_PANEL_BYTES = 4 << 20
 # Cores that a choice counts on, whatever the number of threads of a call: results are the same bits
 # for any number of threads, so choices may not depend on it.
 CORES = os.cpu_count() or 1
-# Threads that BLAS takes, as far as the environment tells.
+# Threads that BLAS takes, as far as variables of its own tell: ours decide on no choice.
 BLAS_THREADS = min(
-    filter(None, map(told_by, ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"))),
-    default=CORES,
+    filter(None, map(told_by, ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"))), default=CORES
 )
 # Serial work for which one more thread pays, in forks and joins: they take 1 µs hot and 16 µs cold.
 _FORKS_OF_A_THREAD = 6
@@ -72,14 +71,22 @@ THREAD_EFFICIENCY = 0.92
 
 
 class _Table(dict[str, float]):
-    """The coefficients in use, read when the first of them is asked for."""
+    """The coefficients in use, read when the first of them is asked for, and their origin."""
+
+    origin = ""
 
     def __missing__(self, unit: str) -> float:
         shipped = SHIPPED[_core.isa_used()]
         loaded = dict(shipped)
+        origin = f"as shipped for {_core.isa_used()}; fastconv.calibrate() measures this machine's"
         try:
-            loaded.update(saved() or {})
+            measured = saved()
+            if measured is not None:
+                loaded = measured
+                origin = f"calibrated, from {_store.cache_directory() / file_name()}"
         finally:
+            if not self:
+                self.origin = origin
             # None is seen before all are known, and what another thread has put in use stays.
             for name, seconds in loaded.items():
                 self.setdefault(name, seconds)

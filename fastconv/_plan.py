@@ -639,7 +639,7 @@ def plan(func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: A
     """
     if kwargs.get("out") is not None:
         raise TypeError("out is given to the plan's calls, not to plan")
-    if method == _MEASURE:
+    if isinstance(method, str) and method == _MEASURE:
         call = _lower(func, args, kwargs)
         measured = _measure(call)
         return Plan(replace(call, method=min(measured, key=lambda name: measured[name])), measured)

@@ -19,7 +19,7 @@ from fastconv import ndimage, nn, signal
 from fastconv._plan import Lowered, noise
 from fastconv._problem import Problem, Spec
 
-Draw = Callable[[np.random.Generator], tuple[str, Lowered] | None]
+Draw = Callable[["np.random.Generator"], tuple[str, Lowered] | None]
 
 _DTYPES = ("float32", "float64", "complex64", "complex128", "int16", "int32", "uint8")
 _DTYPE_SHARES = (0.42, 0.28, 0.06, 0.06, 0.06, 0.06, 0.06)

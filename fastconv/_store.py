@@ -29,6 +29,23 @@ def cache_directory() -> Path:
     return base.expanduser() / "fastconv"
 
 
+def make_directory() -> Path:
+    """
+    Return the directory, made if need be.
+
+    Raises
+    ------
+    OSError
+        If there is none, and none can be made.
+    """
+    try:
+        directory = cache_directory()
+    except RuntimeError as error:
+        raise OSError(f"{error} Set FASTCONV_CACHE_DIR") from error
+    directory.mkdir(parents=True, exist_ok=True)
+    return directory
+
+
 def read(name: str) -> Any:
     """
     Return what a JSON file holds, or None where there is none that can be opened.
@@ -57,11 +74,7 @@ def write(name: str, content: Any) -> Path:
     OSError
         If it cannot be written.
     """
-    try:
-        directory = cache_directory()
-    except RuntimeError as error:
-        raise OSError(f"{error} Set FASTCONV_CACHE_DIR") from error
-    directory.mkdir(parents=True, exist_ok=True)
+    directory = make_directory()
     handle, temporary = tempfile.mkstemp(dir=directory, prefix=name, suffix=".new")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -197,6 +197,7 @@ def test_a_calibration_that_is_not_saved_holds_here(kept):
     assert "not saved" in str(measured)
     assert not list(kept.iterdir())
     assert _cost.coefficient("call.fft") == measured.coefficients["call.fft"]
+    assert fastconv.config()["costs"] == "calibrated in this process"
 
 
 @pytest.mark.usefixtures("quick")
