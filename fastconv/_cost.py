@@ -52,9 +52,9 @@ TILE_FFT_LEVELS = (
 FFT_CACHE_BYTES = 1 << 20
 _TRAFFIC_LEVELS = ((256 << 10, "l2"), (8 << 20, "l3"), (sys.maxsize, "ram"))
 
-# Layers as matrix products: rows of the left matrix that stand idle beside those there are (6 rows
-# run at half the rate), and bytes of a panel.
-GEMM_IDLE_ROWS = 6
+# Layers as matrix products: rows and columns of the left matrix that stand idle beside those there
+# are (6 rows run at half the rate), and bytes of a panel.
+GEMM_IDLE_ROWS, GEMM_IDLE_TAPS = 6, 4
 GEMM_PANEL_BYTES = 4 << 20
 
 # Cores that a choice counts on, whatever the number of threads of a call: results are the same bits
@@ -66,6 +66,8 @@ BLAS_THREADS = min(
 )
 # Serial work for which one more thread pays, in forks and joins: they take 1 µs hot and 16 µs cold.
 _FORKS_OF_A_THREAD = 6
+# What work that is left to one thread must be faster by, where others' is shared.
+_ALONE_HANDICAP = 1.6
 # How much of two or more cores is left when they share memory and a power budget.
 THREAD_EFFICIENCY = 0.92
 
@@ -229,6 +231,12 @@ def predict(estimate: Estimate, threads: int = 1) -> Prediction:
 @functools.cache
 def _kind(unit: str) -> str:
     return unit.partition(".")[0]
+
+
+def handicap(estimate: Estimate, prediction: Prediction) -> float:
+    """Return what the time on one thread counts for, where other cores would have nothing to do."""
+    alone = estimate.pieces == 1 and threads_for(prediction.shared, CORES) > 1
+    return _ALONE_HANDICAP if alone else 1.0
 
 
 def roofline(problem: Problem, estimate: Estimate, threads: int) -> float | None:

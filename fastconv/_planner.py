@@ -270,8 +270,8 @@ def _fastest(problem: Problem) -> tuple[Method, float] | None:
     Return the method that takes the least time, and the seconds of it that threads share.
 
     Ranked by the time on one thread: methods round differently, and the bits of a result must not
-    depend on the number of threads. What can only lose is not looked at. None where no method is
-    as accurate as it must be.
+    depend on the number of threads. What would leave other cores idle has a handicap; what can only
+    lose is not looked at. None where no method is as accurate as it must be.
     """
     if problem.macs <= _FEW_MACS and not (problem.lines or problem.accuracy):
         plain = channels if problem.layer else direct
@@ -284,9 +284,11 @@ def _fastest(problem: Problem) -> tuple[Method, float] | None:
             break
         if m.least(problem) >= least or _passed_over(m, problem) or _refusal(m, problem):
             continue
-        prediction = _cost.predict(m.estimate(problem))
-        if prediction.seconds < least:
-            best, least, shared = m, prediction.seconds, prediction.shared
+        estimate = m.estimate(problem)
+        prediction = _cost.predict(estimate)
+        seconds = prediction.seconds * _cost.handicap(estimate, prediction)
+        if seconds < least:
+            best, least, shared = m, seconds, prediction.shared
     if best is None:
         return None if problem.accuracy else _asked_for(problem, reference.NAME)
     return best, shared
@@ -404,13 +406,16 @@ def _candidates(problem: Problem, method: str, asked: str, threads: int) -> tupl
     standings = [_standing(m, problem, threads) for m in METHODS]
     fastest = _fastest(problem)
     auto = asked == AUTO or (fastest is not None and method == fastest[0].NAME)
+    least = next((s.predicted for s in standings if s.name == method), None) or 0.0
     return tuple(
-        _explained(s, s.name == method, auto, _passed_over(m, problem))
+        _explained(s, s.name == method, auto, _passed_over(m, problem), least)
         for m, s in zip(METHODS, standings, strict=True)
     )
 
 
-def _explained(standing: Candidate, chosen: bool, auto: bool, over: Reason | None) -> Candidate:
+def _explained(
+    standing: Candidate, chosen: bool, auto: bool, over: Reason | None, least: float
+) -> Candidate:
     if standing.predicted is None:
         return standing
     why = "slower, "
@@ -418,6 +423,8 @@ def _explained(standing: Candidate, chosen: bool, auto: bool, over: Reason | Non
         why = "fastest, " if auto else "asked for, "
     elif over is not None:
         return replace(standing, reason=str(over))
+    elif auto and standing.predicted < least:
+        return replace(standing, reason=str(Reason.ALONE))
     return replace(standing, reason=f"{why}bound by {standing.bound}")
 
 

@@ -45,6 +45,7 @@ class Reason(enum.StrEnum):
     PASSES = "every pass is cut, or meets the fill, by itself"
     LESS_EXACT = "errs by all the data, not by each output's own window"
     IN_LANES = "serves what tilefft does not take, which is hardly ever slower"
+    ALONE = "does not share its work among threads as others do"
     NOT_DIRECT = "is no plain sum of products, which accuracy='direct' asks for"
     INACCURATE = "may err by more than the accuracy asked for"
     UNKNOWN_KERNEL = "takes kernels that were looked at: large ones along two axes, with values"

@@ -142,13 +142,19 @@ def _work(problem: Problem) -> tuple[tuple[str, float], ...]:
         )
     if form == _core.FORM_GRADIENTS:
         filled = _lanes_filled(problem.w[1] * _parts(problem), dtype)
+        # Data that are read one by one: of a single point, with gaps.
+        apart = problem.dilation[2] > 1 and math.prod(problem.out[3:]) == 1
         return (
             (f"arithmetic.gradients.{size}", problem.macs / filled),
             ("cache.gradients.packed", math.prod(problem.w)),
+            ("cache.gradients.apart", apart * problem.macs / problem.w[1]),
         )
     if form == _core.FORM_DOTS:
         dots = problem.macs / problem.w[5]
-        return (("arithmetic.dots", dots * _cost.vectors(problem.w[5], dtype)),)
+        return (
+            ("arithmetic.dots", dots * _cost.vectors(problem.w[5], dtype)),
+            ("cache.dots.lines", dots),
+        )
     planes = math.prod(problem.out[:2]) * problem.out[3]
     rows, columns = problem.out[4:]
     if problem.w[4:] == (1, 1):

@@ -64,6 +64,7 @@ def estimate(problem: Problem) -> Estimate:
         part, cut = phase.problem, _cut(phase.problem)
         rows = part.w[1]
         filled = rows / (rows + _cost.GEMM_IDLE_ROWS)
+        filled *= part.taps / (part.taps + _cost.GEMM_IDLE_TAPS)
         products += part.macs / filled
         if not _pointwise(part):
             copied += math.prod(part.out) // rows * part.taps * part.dtype.itemsize
