@@ -32,6 +32,8 @@ AUTO = "auto"
 CACHE_SIZE = 1024
 # So few multiply-adds take less time than the call of any method that does not form them.
 _FEW_MACS = 1 << 16
+# Multiply-adds of images (0.1 ms) from which transforms are taken, whose errors are larger.
+_SPECTRA_MACS = 1 << 22
 # Data of another dtype is converted this many bytes at a time.
 _CONVERSION_BYTES = 8 << 20
 
@@ -312,11 +314,18 @@ def _error(method: Method, problem: Problem) -> float:
 
 def _passed_over(method: Method, problem: Problem) -> Reason | None:
     """Say why a method is not chosen unless it is asked for, however little time it takes."""
-    if problem.lines and problem.accuracy is None and method in (fft, tilefft):
-        return Reason.LESS_EXACT  # smoothing errs by its own windows
+    if problem.accuracy is None and method in (fft, tilefft) and _errs_by_windows(problem):
+        return Reason.LESS_EXACT
     if method is fft and problem.dtype.kind != "c" and _refusal(tilefft, problem) is None:
         return Reason.IN_LANES
     return None
+
+
+def _errs_by_windows(problem: Problem) -> bool:
+    """Whether each sum is to err by its own window: smoothing by lines, and small images."""
+    if problem.lines or problem.macs >= _SPECTRA_MACS:
+        return bool(problem.lines)
+    return sum(problem.w[a] > 1 for a in problem.axes) > 1
 
 
 def _asked_for(problem: Problem, name: str) -> tuple[Method, float] | None:
