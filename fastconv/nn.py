@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -45,6 +46,64 @@ Padding = int | Sequence[int] | Sequence[Sequence[int]] | str
 
 
 # --- signals -------------------------------------------------------------------------------------
+
+
+def _conv(
+    rank: int,
+    x: Any,
+    w: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: Any,
+    layout: Any,
+    activation: Any,
+    flip_kernel: Any,
+    x_zero_point: Any,
+    w_zero_point: Any,
+    out: Any,
+    method: Any,
+    accuracy: Any,
+) -> np.ndarray:
+    """Apply a layer over `rank` axes: by the short road where there is nothing to choose."""
+    if accuracy is DEFAULT or accuracy is DIRECT:
+        short = short_layer(
+            rank,
+            x,
+            w,
+            bias,
+            stride,
+            padding,
+            dilation,
+            groups,
+            layout,
+            activation,
+            flip_kernel,
+            x_zero_point,
+            w_zero_point,
+            out,
+            method,
+        )
+        if short is not None:
+            return short
+    return _layers.lower_conv(
+        rank,
+        x,
+        w,
+        bias,
+        stride,
+        padding,
+        dilation,
+        groups,
+        layout=layout,
+        activation=activation,
+        flip_kernel=flip_kernel,
+        x_zero_point=x_zero_point,
+        w_zero_point=w_zero_point,
+        method=method,
+        accuracy=accuracy,
+    ).solve(out)
 
 
 @lowered_by(functools.partial(_layers.lower_conv, 1))
@@ -104,27 +163,7 @@ def conv1d(
     >>> fastconv.nn.conv1d([[[1.0, 2.0, 3.0, 4.0]]], [[[1.0, 0.0, -1.0]]], padding=1)
     array([[[-2., -2., -2.,  3.]]])
     """
-    if accuracy is DEFAULT or accuracy is DIRECT:
-        short = short_layer(
-            1,
-            x,
-            w,
-            bias,
-            stride,
-            padding,
-            dilation,
-            groups,
-            layout,
-            activation,
-            flip_kernel,
-            x_zero_point,
-            w_zero_point,
-            out,
-            method,
-        )
-        if short is not None:
-            return short
-    return _layers.lower_conv(
+    return _conv(
         1,
         x,
         w,
@@ -133,14 +172,15 @@ def conv1d(
         padding,
         dilation,
         groups,
-        layout=layout,
-        activation=activation,
-        flip_kernel=flip_kernel,
-        x_zero_point=x_zero_point,
-        w_zero_point=w_zero_point,
-        method=method,
-        accuracy=accuracy,
-    ).solve(out)
+        layout,
+        activation,
+        flip_kernel,
+        x_zero_point,
+        w_zero_point,
+        out,
+        method,
+        accuracy,
+    )
 
 
 @lowered_by(functools.partial(_layers.lower_conv_transpose, 1))
@@ -480,27 +520,7 @@ def conv2d(
     array([[[[45., 39.],
              [66., 50.]]]])
     """
-    if accuracy is DEFAULT or accuracy is DIRECT:
-        short = short_layer(
-            2,
-            x,
-            w,
-            bias,
-            stride,
-            padding,
-            dilation,
-            groups,
-            layout,
-            activation,
-            flip_kernel,
-            x_zero_point,
-            w_zero_point,
-            out,
-            method,
-        )
-        if short is not None:
-            return short
-    return _layers.lower_conv(
+    return _conv(
         2,
         x,
         w,
@@ -509,14 +529,15 @@ def conv2d(
         padding,
         dilation,
         groups,
-        layout=layout,
-        activation=activation,
-        flip_kernel=flip_kernel,
-        x_zero_point=x_zero_point,
-        w_zero_point=w_zero_point,
-        method=method,
-        accuracy=accuracy,
-    ).solve(out)
+        layout,
+        activation,
+        flip_kernel,
+        x_zero_point,
+        w_zero_point,
+        out,
+        method,
+        accuracy,
+    )
 
 
 @lowered_by(functools.partial(_layers.lower_conv_transpose, 2))
@@ -848,27 +869,7 @@ def conv3d(
     >>> fastconv.nn.conv3d(np.ones((1, 2, 4, 4, 4)), np.ones((3, 2, 3, 3, 3))).shape
     (1, 3, 2, 2, 2)
     """
-    if accuracy is DEFAULT or accuracy is DIRECT:
-        short = short_layer(
-            3,
-            x,
-            w,
-            bias,
-            stride,
-            padding,
-            dilation,
-            groups,
-            layout,
-            activation,
-            flip_kernel,
-            x_zero_point,
-            w_zero_point,
-            out,
-            method,
-        )
-        if short is not None:
-            return short
-    return _layers.lower_conv(
+    return _conv(
         3,
         x,
         w,
@@ -877,14 +878,15 @@ def conv3d(
         padding,
         dilation,
         groups,
-        layout=layout,
-        activation=activation,
-        flip_kernel=flip_kernel,
-        x_zero_point=x_zero_point,
-        w_zero_point=w_zero_point,
-        method=method,
-        accuracy=accuracy,
-    ).solve(out)
+        layout,
+        activation,
+        flip_kernel,
+        x_zero_point,
+        w_zero_point,
+        out,
+        method,
+        accuracy,
+    )
 
 
 @lowered_by(functools.partial(_layers.lower_conv_transpose, 3))
