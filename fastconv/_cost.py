@@ -14,7 +14,6 @@ import functools
 import os
 import platform
 import sys
-import warnings
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -104,20 +103,7 @@ coefficient = COEFFICIENTS.__getitem__
 
 def saved() -> dict[str, float] | None:
     """Return what this machine's calibration saved; None, and a warning, where it is of no use."""
-    try:
-        content = _store.read(file_name())
-        if content is None:
-            return None
-        coefficients = _checked(content)
-    except ValueError as error:
-        warnings.warn(
-            f"{_store.cache_directory() / file_name()} is ignored: {error}; fastconv.calibrate() "
-            "makes a new one",
-            RuntimeWarning,
-            stacklevel=2,
-        )
-        return None
-    return coefficients
+    return _store.read_checked(file_name(), _checked)
 
 
 def file_name() -> str:

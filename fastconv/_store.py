@@ -7,8 +7,12 @@ import json
 import os
 import sys
 import tempfile
+import warnings
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+Value = TypeVar("Value")
 
 
 def cache_directory() -> Path:
@@ -63,6 +67,24 @@ def read(name: str) -> Any:
         return json.loads(text)
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+
+
+def read_checked(name: str, check: Callable[[Any], Value]) -> Value | None:
+    """
+    Return what `check` makes of a JSON file; None where there is none.
+
+    None, and a warning, also where it is of no use: no JSON, or `check` raises ValueError.
+    """
+    try:
+        content = read(name)
+        return None if content is None else check(content)
+    except ValueError as error:
+        warnings.warn(
+            f"{cache_directory() / name} is ignored: {error}; fastconv.calibrate() makes a new one",
+            RuntimeWarning,
+            stacklevel=3,
+        )
+        return None
 
 
 def write(name: str, content: Any) -> Path:

@@ -19,7 +19,6 @@ import functools
 import os
 import threading
 import time
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -61,17 +60,7 @@ def _fftw() -> Any:
         import pyfftw
     except ImportError:
         return None
-    try:
-        saved = _store.read(_WISDOM)
-        if saved is not None:
-            _take_wisdom(pyfftw, saved)
-    except ValueError as error:
-        warnings.warn(
-            f"{_store.cache_directory() / _WISDOM} is ignored: {error}; fastconv.calibrate() makes "
-            "a new one",
-            RuntimeWarning,
-            stacklevel=2,
-        )
+    _store.read_checked(_WISDOM, functools.partial(_take_wisdom, pyfftw))
     return pyfftw
 
 
