@@ -25,19 +25,8 @@ struct __align__(16) Pack {
 
 INLINE bool stays_idle(unsigned long long only_if) { return only_if && !*(const int*)only_if; }
 
-INLINE SUM beyond(double re, double im) {
-  if constexpr (IsComplex<SUM>::value)
-    return convert<SUM>(Complex<double>{re, im});
-  else if constexpr (Same<SUM, Bool>::value || IsFloat<SUM>::value)
-    return convert<SUM>(re);
-  else
-    return SUM(re);
-}
-
 INLINE void store(RESULT* out, SUM sum, double divisor) {
-  if constexpr (Same<SUM, float>::value || Same<SUM, double>::value)
-    if (divisor != 0) sum = SUM(sum / SUM(divisor));
-  *out = Stored<RESULT, CUT>::of(sum);
+  *out = Stored<RESULT, CUT>::of(divided(sum, divisor));
 }
 
 // sums[r] += Σ_k taps[k] · window(k + r) for k below TAPS.
@@ -142,7 +131,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) image(const Filter p) {
   const Origin at = origin_of(p, block / p.outputs[0]);
   const int tx = threadIdx.x % COLUMNS, ty = threadIdx.x / COLUMNS;
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const SUM outside = beyond(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
   const int group = p.group;
 
   SUM sums[OUTPUTS] = {};
@@ -235,7 +224,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) line(const Filter p) {
   const Index row = block % p.tiles[0] * lines + mine;
   const Origin at = origin_of(p, block / p.tiles[0]);
   const bool exists = row < p.outputs[1];
-  const SUM outside = beyond(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
   const X* from = at.x + row * p.x_stride[1];
 
   SUM sums[OUTPUTS] = {};

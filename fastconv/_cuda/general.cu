@@ -6,13 +6,6 @@
 
 constexpr int THREADS = 256;
 
-INLINE SUM beyond(double re, double im) {
-  if constexpr (IsComplex<SUM>::value)
-    return convert<SUM>(Complex<double>{re, im});
-  else
-    return convert<SUM>(re);
-}
-
 // Where an output's window starts along each axis, and where it is stored.
 struct Output {
   Index first[MOST_AXES];
@@ -58,7 +51,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) plain(const General p) {
   const Index index = Index(blockIdx.x) * THREADS + threadIdx.x;
   if (index >= p.count) return;
   const Output o = output_of(p, index);
-  const SUM outside = beyond(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
   SUM sum = {};
   for (Index t = 0; t < p.all_taps; t++) {
     Index x, w;
@@ -89,7 +82,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) ordered(const General p) {
   const Index index = Index(blockIdx.x) * THREADS + threadIdx.x;
   if (index >= p.count) return;
   const Output o = output_of(p, index);
-  const SUM outside = beyond(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
   const OrderedTap* taps = (const OrderedTap*)p.w;
   SUM sum = 0;
   for (Index t = 0; t < p.all_taps; t++) {
