@@ -4,7 +4,8 @@ What methods would take: work in named units, and the seconds of each.
 An estimate counts work in units, ``kind.method.unit``; a coefficient is the seconds of one. The
 kind says what bounds it: arithmetic; the cache, where data is staged and copied; memory, which is
 read and written while sums are formed; or the call, which no thread shortens. Coefficients are
-those that `fastconv.calibrate` has measured on this machine and saved, else those of `_rates`.
+those that `fastconv.calibrate` has measured on this machine and saved, else those of `_rates`; of a
+GPU, those of `_gpu_rates`.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastconv import _store
+from fastconv._gpu_rates import gpu_rates
 from fastconv._native import _core
 from fastconv._problem import Problem
 from fastconv._rates import SHIPPED
@@ -195,11 +197,12 @@ class Prediction(NamedTuple):
     bound: str
 
 
-def predict(estimate: Estimate, threads: int = 1) -> Prediction:
-    """Return the time of an estimate's work on so many threads."""
+def predict(estimate: Estimate, threads: int = 1, device: int | None = None) -> Prediction:
+    """Return the time of an estimate's work on so many threads, or on a GPU."""
+    rate = coefficient if device is None else gpu_rates(device).__getitem__
     sums = dict.fromkeys(_KINDS, 0.0)
     for unit, count in estimate.work:
-        sums[_kind(unit)] += coefficient(unit) * count
+        sums[_kind(unit)] += rate(unit) * count
     arithmetic, cache, memory, call = sums.values()
     # Memory is read and written while sums are formed.
     shared = max(arithmetic + cache, memory)
@@ -238,9 +241,13 @@ def roofline(problem: Problem, estimate: Estimate, threads: int) -> float | None
     if scalar > 8 or problem.dtype.char == "g":
         return None
     products = problem.macs if estimate.products is None else estimate.products
+    prediction = predict(estimate, threads, problem.device)
+    if problem.device is not None:
+        rates = gpu_rates(problem.device)
+        arithmetic = products * rates[f"arithmetic.peak.{max(scalar, 4)}"]
+        return max(arithmetic, problem.traffic * rates["memory.ram"]) / prediction.seconds
     level, nbytes = traffic(problem.traffic)
     arithmetic = products * coefficient(f"arithmetic.peak.{scalar}")
-    prediction = predict(estimate, threads)
     used = threads_for(prediction.shared, threads)
     return max(arithmetic, nbytes * coefficient(level)) / used / prediction.seconds
 

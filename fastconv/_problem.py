@@ -12,6 +12,8 @@ from typing import Any, Generic, TypeVar, overload
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastconv import _devices
+
 Shape = tuple[int, ...]
 
 # No method may take more than this beyond its arguments, or than they are large together.
@@ -79,6 +81,9 @@ class Spec:
         Extent of each axis.
     dtype : dtype_like, optional
         Element type; float64 by default.
+    device : str, optional
+        Where the array lives: 'cpu', or 'cuda' or 'cuda:1' for one of CuPy's on a GPU. By default
+        where the other arrays are: in the host's memory, where there are only Specs.
 
     Examples
     --------
@@ -89,13 +94,20 @@ class Spec:
 
     shape: Shape
     dtype: np.dtype[Any]
+    device: int | None
 
-    def __init__(self, shape: int | Iterable[int], dtype: DTypeLike = np.float64) -> None:
+    def __init__(
+        self,
+        shape: int | Iterable[int],
+        dtype: DTypeLike = np.float64,
+        device: str | None = None,
+    ) -> None:
         extents = (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
         if not all(isinstance(n, (int, np.integer)) and n >= 0 for n in extents):
             raise ValueError(f"shape must hold integers that are not negative, not {shape!r}")
         object.__setattr__(self, "shape", tuple(int(n) for n in extents))
         object.__setattr__(self, "dtype", np.dtype(dtype))
+        object.__setattr__(self, "device", _devices.number(device))
 
     @property
     def ndim(self) -> int:
@@ -181,6 +193,8 @@ class Problem:
     accuracy : float, optional
         What results may err by, beside the norms of data and kernel; 0 for plain sums of products
         alone, None for what is usual.
+    device : int, optional
+        Number of the GPU that data, kernel and result live on; None for the host.
     """
 
     x: Shape
@@ -202,6 +216,7 @@ class Problem:
     dilation: Shape = ()
     spread: Shape = ()
     accuracy: float | None = None
+    device: int | None = None
 
     def __hash__(self) -> int:
         """Hash what differs most: a choice is found in less time than all fields would take."""

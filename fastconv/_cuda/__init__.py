@@ -1,0 +1,150 @@
+"""
+CUDA kernels, compiled when they are first called: by CuPy, for the device that it runs on.
+
+A kernel takes one struct. Its fields are stated once, here in Python, as a NumPy dtype that is laid
+out as C++ does; the text of the struct is made from it and stands before the source.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
+from fastconv import _devices
+
+# What the fields of a struct are in C++; pointers are numbers that the kernel casts.
+_FIELD_TYPES = {
+    "int32": "int",
+    "int64": "long long",
+    "uint64": "unsigned long long",
+    "float64": "double",
+}
+# What elements are in C++: see common.cuh.
+ELEMENT_TYPES = {
+    "?": "Bool",
+    "b": "signed char",
+    "B": "unsigned char",
+    "h": "short",
+    "H": "unsigned short",
+    "i": "int",
+    "I": "unsigned int",
+    "l": "long long",
+    "L": "unsigned long long",
+    "q": "long long",
+    "Q": "unsigned long long",
+    "e": "Half",
+    "f": "float",
+    "d": "double",
+    "F": "Complex<float>",
+    "D": "Complex<double>",
+}
+# Shared memory that a block may take without asking for more.
+PLAIN_SHARED_BYTES = 48 << 10
+_INCLUDE = '#include "common.cuh"'
+
+
+class Kernels:
+    """
+    The kernels of one source, which take the same struct.
+
+    Parameters
+    ----------
+    source : str
+        Name of the file.
+    struct : str
+        Name of the struct.
+    fields : list
+        Its fields, as for a structured dtype: int32, int64, uint64 (pointers), float64, and arrays
+        of them.
+    """
+
+    def __init__(self, source: str, struct: str, fields: list[tuple[Any, ...]]) -> None:
+        self.source = source
+        self.struct = struct
+        self.dtype = np.dtype(fields, align=True)
+
+    def text(self) -> str:
+        """Return the source, with its struct and what all sources share."""
+        folder = files("fastconv._cuda")
+        code = (folder / self.source).read_text()
+        common = (folder / "common.cuh").read_text()
+        return code.replace(_INCLUDE, common + self._declaration())
+
+    def _declaration(self) -> str:
+        lines = []
+        for field, (dtype, *_) in (self.dtype.fields or {}).items():
+            base, shape = dtype.subdtype or (dtype, ())
+            extents = "".join(f"[{n}]" for n in shape)
+            lines.append(f"  {_FIELD_TYPES[base.name]} {field}{extents};\n")
+        return f"\nstruct {self.struct} {{\n{''.join(lines)}}};\n"
+
+    def parameters(self, **values: Any) -> np.ndarray:
+        """Return the struct with these values, and zeros for others."""
+        struct = np.zeros((), self.dtype)
+        for field, value in values.items():
+            if isinstance(value, (tuple, list)):
+                struct[field][: len(value)] = value
+            else:
+                struct[field] = value
+        return struct
+
+    def launch(
+        self,
+        name: str,
+        options: tuple[str, ...],
+        blocks: int,
+        threads: int,
+        parameters: np.ndarray,
+        shared: int = 0,
+    ) -> None:
+        """
+        Start a kernel on the current device and stream.
+
+        Parameters
+        ----------
+        name : str
+            Of the kernel.
+        options : tuple of str
+            What its source is compiled with.
+        blocks, threads : int
+            Blocks of the grid, which has one axis, and threads of a block.
+        parameters : ndarray
+            The struct.
+        shared : int
+            Bytes of shared memory that its size is not known of before.
+        """
+        kernel = _compiled(self, options).get_function(name)
+        if shared > PLAIN_SHARED_BYTES:
+            kernel.max_dynamic_shared_size_bytes = shared
+        kernel((blocks,), (threads,), (parameters,), shared_mem=shared)
+
+
+@functools.lru_cache(maxsize=1024)
+def _compiled(kernels: Kernels, options: tuple[str, ...]) -> Any:
+    import cupy
+
+    return cupy.RawModule(code=kernels.text(), options=("--std=c++17", *options))
+
+
+def element_options(**dtypes: np.dtype[Any]) -> tuple[str, ...]:
+    """Return options that give names to the types of elements, as ``X=float32`` makes X a float."""
+    return tuple(f"-D{name}={ELEMENT_TYPES[dtype.char]}" for name, dtype in dtypes.items())
+
+
+def address(a: Any) -> int:
+    """Return the address of an array's first element."""
+    return int(a.data.ptr)
+
+
+def element_strides(a: Any) -> tuple[int, ...]:
+    """Return an array's strides in elements."""
+    return tuple(s // a.itemsize for s in a.strides)
+
+
+# What each source is compiled with by those who use it, as (kernels, options): for the tests, which
+# compile everything that may be asked for.
+VARIANTS: list[tuple[Kernels, Mapping[str, Any]]] = []
