@@ -19,7 +19,7 @@ constexpr int PACK = sizeof(SUM) < 2 ? STEP : 16 / sizeof(SUM);
 constexpr int COLUMNS = 64;
 constexpr int ROWS = THREADS / COLUMNS * OUTPUTS;
 
-struct __align__(16) Pack {
+struct __align__(PACK * sizeof(SUM)) Pack {
   SUM tap[PACK];
 };
 
