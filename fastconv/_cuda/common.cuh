@@ -1,7 +1,7 @@
 // What all kernels share: elements and their conversions, boundaries, shared memory.
 //
-// Sources are compiled by NVRTC, which has no headers, and for the tests by a C++ compiler that runs
-// threads one after the other. Strides are in elements, and positions in arrays 64 bits wide.
+// Sources are compiled by NVRTC, which has no headers, and for the tests by a C++ compiler that
+// runs threads one after the other. Strides are in elements, and positions in arrays 64 bits wide.
 
 typedef long long Index;
 
@@ -59,8 +59,8 @@ struct IsComplex<Complex<Real>> {
 // Of numbers with a fraction.
 template <class T>
 struct IsFloat {
-  static constexpr bool value = Same<T, float>::value || Same<T, double>::value ||
-                                Same<T, Half>::value;
+  static constexpr bool value =
+      Same<T, float>::value || Same<T, double>::value || Same<T, Half>::value;
 };
 
 INLINE float to_float(Half h) {
