@@ -7,14 +7,12 @@ CuPy is never imported for arrays that are not its own: where nobody has importe
 from __future__ import annotations
 
 import contextlib
-import re
 import sys
 from typing import Any
 
 import numpy as np
 
-# What a Spec's device may be called.
-_NAME = re.compile(r"cpu|cuda(?::(\d+))?")
+from fastconv._problem import Spec
 
 
 def is_on_gpu(a: Any) -> bool:
@@ -28,16 +26,6 @@ def as_array(a: Any) -> Any:
     return a if is_on_gpu(a) else np.asarray(a)
 
 
-def number(name: str | None) -> int | None:
-    """Return the number of a device by its name, 'cuda' or 'cuda:1'; None for the host."""
-    if name is None:
-        return None
-    found = _NAME.fullmatch(name) if isinstance(name, str) else None
-    if found is None:
-        raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:' and a number, not {name!r}")
-    return None if name == "cpu" else int(found[1] or 0)
-
-
 def name(device: int | None) -> str:
     """Return the name of a device by its number."""
     return "cpu" if device is None else f"cuda:{device}"
@@ -45,9 +33,10 @@ def name(device: int | None) -> str:
 
 def of(a: Any) -> int | None:
     """Return the number of the GPU that an array lives on, or that a Spec names; None for none."""
-    if isinstance(a, np.ndarray):
-        return None
-    return a.device.id if is_on_gpu(a) else getattr(a, "device", None)
+    if isinstance(a, Spec):
+        kind, _, number = (a.device or "cpu").partition(":")
+        return int(number or 0) if kind == "cuda" else None
+    return int(a.device.id) if is_on_gpu(a) else None
 
 
 def shared(arguments: dict[str, Any]) -> int | None:
@@ -80,13 +69,18 @@ def shared(arguments: dict[str, Any]) -> int | None:
     return device
 
 
-def together(arguments: dict[str, Any]) -> tuple[Any, ...]:
-    """Return arguments as arrays in one place; Specs and what is None stay what they are."""
-    device = shared(arguments) if "cupy" in sys.modules else None
-    return tuple(
-        a if a is None or hasattr(a, "dtype") and not isinstance(a, np.generic) else moved(a, device)
-        for a in arguments.values()
-    )
+def together(**arguments: Any) -> tuple[int | None, list[Any]]:
+    """
+    Return where arguments live, as `shared`, and them as arrays there.
+
+    What is a Spec stays one, and what is None.
+    """
+    device = shared(arguments)
+    return device, [a if _stays(a) else moved(a, device) for a in arguments.values()]
+
+
+def _stays(a: Any) -> bool:
+    return type(a) is np.ndarray or a is None or isinstance(a, Spec)
 
 
 def moved(a: Any, device: int | None) -> Any:
@@ -97,6 +91,11 @@ def moved(a: Any, device: int | None) -> Any:
 
     with on(device):
         return cupy.asarray(np.asarray(a))
+
+
+def is_plain(a: Any) -> bool:
+    """Whether an array is aligned and in native byte order, as all are on a GPU."""
+    return is_on_gpu(a) or bool(a.dtype.isnative and a.flags.aligned)
 
 
 def to_host(a: Any) -> np.ndarray:
@@ -114,6 +113,16 @@ def empty(shape: Any, dtype: Any, device: int | None) -> Any:
         return cupy.empty(shape, dtype)
 
 
+def zeros(shape: Any, dtype: Any, device: int | None) -> Any:
+    """Return a new array of zeros on a device."""
+    if device is None:
+        return np.zeros(shape, dtype)
+    import cupy
+
+    with on(device):
+        return cupy.zeros(shape, dtype)
+
+
 def on(device: int | None) -> contextlib.AbstractContextManager[Any]:
     """Make a device the current one inside a ``with`` block; the stream stays its current one."""
     if device is None:
@@ -121,3 +130,24 @@ def on(device: int | None) -> contextlib.AbstractContextManager[Any]:
     import cupy
 
     return cupy.cuda.Device(device)
+
+
+def wait(device: int | None) -> None:
+    """Wait until the current stream of a device has done what it was told to; a host never waits."""
+    if device is None:
+        return
+    import cupy
+
+    with on(device):
+        cupy.cuda.get_current_stream().synchronize()
+
+
+def extent(a: Any) -> tuple[int, int]:
+    """Return the addresses between which an array on a GPU lies."""
+    first = stop = int(a.data.ptr)
+    if a.size == 0:
+        return first, first
+    for step, n in zip(a.strides, a.shape, strict=True):
+        first += min(step, 0) * (n - 1)
+        stop += max(step, 0) * (n - 1)
+    return first, stop + a.itemsize

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike
 
+from fastconv import _devices
 from fastconv._methods import rounded
-from fastconv._plan import Call, Operand, share_accuracy
+from fastconv._plan import Call, Operand, may_overlap, share_accuracy
 from fastconv._planner import Choice, Prepared, accuracy_of_sums, less_rounding
 from fastconv._problem import SMALL_SIZE, Boundary, Lines, Problem, Spec
 from fastconv._threads import get_num_threads
@@ -106,7 +107,7 @@ def check_input(input: Any) -> Any:
 
 def as_numbers(input: Any) -> Any:
     """Return the input as an array of numbers, or the Spec that it is."""
-    array = input if isinstance(input, Spec) else np.asarray(input)
+    array = input if isinstance(input, Spec) else _devices.as_array(input)
     if array.dtype.kind in "USV":
         raise TypeError(f"input must hold numbers, not {array.dtype}")
     return array
@@ -134,11 +135,13 @@ def result_dtype(output: Any, input: Any, complex_output: bool) -> np.dtype[Any]
     return dtype
 
 
-def make_output(output: Any, input: np.ndarray, complex_output: bool) -> np.ndarray:
+def make_output(output: Any, input: Any, complex_output: bool) -> Any:
     """Return the array that `output` is or asks for."""
     if output is None or isinstance(output, (type, np.dtype, str)):
-        return np.empty(input.shape, result_dtype(output, input, complex_output))
-    array = np.asarray(output)
+        dtype = result_dtype(output, input, complex_output)
+        return _devices.empty(input.shape, dtype, _devices.of(input))
+    array = _devices.as_array(output)
+    _devices.shared({"input": input, "output": array})
     if array.shape != input.shape:
         raise RuntimeError(f"output shape not correct: {array.shape}, input has {input.shape}")
     if complex_output and array.dtype.kind != "c":
@@ -146,9 +149,19 @@ def make_output(output: Any, input: np.ndarray, complex_output: bool) -> np.ndar
     return array
 
 
-def apart(weights: Any, output: Any) -> np.ndarray:
-    """Return the weights as an array that the output does not overwrite."""
-    w = np.asarray(weights)
+def on_host(input: Any, weights: Any) -> Any:
+    """
+    Return the weights as an array in the host's memory, or the Spec that they are.
+
+    What filters do depends on their numbers. Arrays must live where the input does.
+    """
+    _devices.shared({"input": input, "weights": weights})
+    return weights if isinstance(weights, Spec) else _devices.to_host(weights)
+
+
+def apart(input: Any, weights: Any, output: Any) -> np.ndarray:
+    """Return the weights as an array on the host that the output does not overwrite."""
+    w = on_host(input, weights)
     return w.copy() if isinstance(output, np.ndarray) and np.may_share_memory(w, output) else w
 
 
@@ -280,6 +293,7 @@ def lower_dense(
         offset=tuple(offset),
         sparse=sparse,
         accuracy=accuracy_of_sums(accuracy, rules["dtype"], result),
+        device=_devices.of(input),
         **rules,
         **_fixed(boundary, cval, [w]),
     )
@@ -325,6 +339,7 @@ def lower_passes(
         terms=len(terms),
         box=all(p.mean for p in first),
         accuracy=accuracy_of_sums(accuracy, rules["dtype"], result),
+        device=_devices.of(input),
         **rules,
         **_fixed(first[0].boundary, cval, kernels),
     )
@@ -371,18 +386,18 @@ def _pass_step(passes: Sequence[Pass], accuracy: float | None) -> Step:
     def step(data: Any, cval: float, result: np.dtype[Any]) -> tuple[Choice, Prepared]:
         if not all(p.kept for p in passes):
             return ready(lower_passes(data, [passes], cval, result, accuracy))
-        spec = Spec(data.shape, data.dtype)
+        spec = Spec(data.shape, data.dtype, _devices.name(_devices.of(data)))
         return _kept_ready(spec, result, tuple(passes), cval, accuracy, get_num_threads())
 
     return step
 
 
-def solve(input: np.ndarray, output: np.ndarray, cval: Any, steps: Sequence[Step]) -> np.ndarray:
+def solve(input: Any, output: Any, cval: Any, steps: Sequence[Step]) -> Any:
     """Run filters one after the other, each on what the last one gave, into the output."""
     if (input.dtype.kind == "c") != (output.dtype.kind == "c"):
         kind = "complex" if input.dtype.kind == "c" else "real"
         raise RuntimeError(f"output must have {kind} dtype, as the input, not {output.dtype}")
-    if not output.flags.writeable:
+    if isinstance(output, np.ndarray) and not output.flags.writeable:
         raise ValueError("output is read-only")
     if input.dtype.kind == "c":
         # Real filters: the parts are two images.
@@ -391,18 +406,20 @@ def solve(input: np.ndarray, output: np.ndarray, cval: Any, steps: Sequence[Step
             solve(getattr(input, part), getattr(output, part), getattr(cval, part), steps)
         return output
     cval = check_cval(cval)
-    data = input
     if input.size == 0:
         return output
-    for number, step in enumerate(steps):
-        choice, kernel = step(data, cval, output.dtype)
-        last = number == len(steps) - 1
-        into_output = last and not np.may_share_memory(data, output)
-        target = output if into_output else np.empty(data.shape, output.dtype)
-        choice.run(data, kernel, target, get_num_threads())
-        data = target
-    if data is not output:
-        output[...] = data
+    device = _devices.of(input)
+    with _devices.on(device):
+        data = input
+        for number, step in enumerate(steps):
+            choice, kernel = step(data, cval, output.dtype)
+            last = number == len(steps) - 1
+            into_output = last and not may_overlap(data, output)
+            target = output if into_output else _devices.empty(data.shape, output.dtype, device)
+            choice.run(data, kernel, target, get_num_threads())
+            data = target
+        if data is not output:
+            output[...] = data
     return output
 
 
@@ -415,7 +432,8 @@ def run_passes(
 ) -> None:
     """Fill the output by passes one after the other; without any it is the input."""
     if not passes:
-        output[...] = input
+        with _devices.on(_devices.of(input)):
+            output[...] = input
         return
     parts = _chain(passes)
     share = share_accuracy(accuracy, len(parts), output.dtype)
@@ -438,7 +456,7 @@ def check_plannable(input: Any, output: Any) -> None:
     """Refuse what is more than one problem, or no Spec of a result."""
     if input.dtype.kind == "c":
         raise TypeError("the parts of a complex input are filtered apart: plan for one of them")
-    if isinstance(output, np.ndarray):
+    if isinstance(output, np.ndarray) or _devices.is_on_gpu(output):
         raise TypeError("output must be a dtype in plan and explain; plans take out=")
 
 
@@ -486,7 +504,8 @@ def correlate_dense(
     *,
     convolution: bool,
 ) -> np.ndarray:
-    input, weights = check_input(input), apart(weights, output)
+    input = check_input(input)
+    weights = apart(input, weights, output)
     complex_weights = weights.dtype.kind == "c"
     if complex_weights and not convolution:
         weights = weights.conj()
@@ -521,7 +540,19 @@ def by_weights(
     accuracy: float | None,
 ) -> np.ndarray:
     """Filter by complex weights: by their parts, whose results are added."""
-    output = make_output(output, input, complex_output=True)
+    with _devices.on(_devices.of(input)):
+        output = make_output(output, input, complex_output=True)
+        return _by_parts(filter_by, input, weights, output, cval, accuracy)
+
+
+def _by_parts(
+    filter_by: Callable[..., Any],
+    input: Any,
+    weights: np.ndarray,
+    output: Any,
+    cval: Any,
+    accuracy: float | None,
+) -> Any:
     if input.dtype.kind != "c":
         if isinstance(cval, (complex, np.complexfloating)):
             raise ValueError(f"Cannot provide a complex-valued cval when the input is real: {cval}")

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from fastconv import _planner
+from fastconv import _devices, _planner
 from fastconv._plan import DEFAULT, check_accuracy, check_out
 from fastconv._planner import Choice, Prepared
 from fastconv._problem import Activation, Problem, Shape, Spec, Weights
@@ -152,16 +152,11 @@ def shape_of(value: Any, name: str) -> Shape:
     return tuple(_integer(v, name, 0) for v in value)
 
 
-def operand(a: Any) -> Any:
-    """Return an argument as a plain array, or the Spec that it is."""
-    return a if type(a) is np.ndarray or isinstance(a, Spec) else np.asarray(a)
-
-
-def _with_numbers(a: Any) -> np.ndarray:
+def _with_numbers(a: Any) -> Any:
     """Refuse a Spec where there is something to compute."""
     if isinstance(a, Spec):
         raise TypeError(f"{a} holds no numbers: a Spec is for plan and explain")
-    return operand(a)
+    return _devices.as_array(a)
 
 
 def native(dtype: np.dtype[Any]) -> np.dtype[Any]:
@@ -239,7 +234,7 @@ class View:
 
     def read(self, a: np.ndarray) -> np.ndarray:
         """Return the values to compute with: the view, unless they must be converted."""
-        if not (a.dtype.isnative and a.flags.aligned):
+        if not _devices.is_plain(a):
             a = a.astype(native(a.dtype))
         a = self.of(a)
         return np.conjugate(a) if self.conjugate and a.dtype.kind == "c" else a
@@ -430,6 +425,7 @@ def _problem(
     stride: Shape = (),
     dilation: Shape = (),
     spread: Shape = (),
+    device: int | None,
 ) -> Problem:
     """State the problem between data, kernel and result of six axes each."""
     x, w, out = shapes
@@ -445,6 +441,7 @@ def _problem(
         stride=_three(stride, 1),
         dilation=_three(dilation, 1),
         spread=_three(spread, 1),
+        device=device,
     )
 
 
@@ -470,6 +467,7 @@ def _forward(
     groups: int,
     layout: str,
     flip: bool,
+    device: int | None,
 ) -> Geometry:
     dtype = _layer_dtype(x_dtype, w_dtype)
     data = _data(x, rank, _channels_last(layout, rank), "x")
@@ -484,6 +482,7 @@ def _forward(
         tuple(-p for p in window.before),
         stride=window.stride,
         dilation=window.dilation,
+        device=device,
     )
     return Geometry(problem, *views, result.shape())
 
@@ -495,6 +494,7 @@ def _transposed(
     dtype: np.dtype[Any],
     window: _Window,
     flip: bool,
+    device: int | None,
     conjugate: bool = False,
 ) -> Geometry:
     """Lower what leads from a forward layer's outputs back to what it read."""
@@ -511,6 +511,7 @@ def _transposed(
         ),
         dilation=window.dilation,
         spread=window.stride,
+        device=device,
     )
     return Geometry(problem, *views, result.shape())
 
@@ -530,6 +531,7 @@ def _transpose(
     output_size: Numbers | None,
     layout: str,
     flip: bool,
+    device: int | None,
 ) -> Geometry:
     dtype = _one_dtype(x_dtype, w_dtype, ("x", "w"))
     data = _data(x, rank, _channels_last(layout, rank), "x")
@@ -538,7 +540,7 @@ def _transpose(
     window = _transposed_window(
         data.space, taps, stride, padding, output_padding, dilation, output_size
     )
-    return _transposed(data, w, groups, dtype, window, flip)
+    return _transposed(data, w, groups, dtype, window, flip, device)
 
 
 def _transposed_window(
@@ -606,6 +608,7 @@ def _grad_input(
     groups: int,
     layout: str,
     flip: bool,
+    device: int | None,
 ) -> Geometry:
     dtype = _one_dtype(grad_dtype, w_dtype, ("grad", "w"))
     last = _channels_last(layout, rank)
@@ -616,7 +619,7 @@ def _grad_input(
     window = _window(wanted.space, taps, stride, padding, dilation, "input_shape")
     _check_grad(given, wanted, w[0], window)
     back = _Window(taps, window.stride, window.dilation, window.before, wanted.space)
-    return _transposed(given, w, groups, dtype, back, flip, conjugate=True)
+    return _transposed(given, w, groups, dtype, back, flip, device, conjugate=True)
 
 
 def _check_grad(grad: _Data, x: _Data, channels: int, window: _Window) -> None:
@@ -641,6 +644,7 @@ def _grad_weight(
     groups: int,
     layout: str,
     flip: bool,
+    device: int | None,
 ) -> Geometry:
     dtype = _one_dtype(grad_dtype, x_dtype, ("grad", "x"))
     last = _channels_last(layout, rank)
@@ -662,6 +666,7 @@ def _grad_weight(
         tuple(-p for p in window.before),
         stride=window.dilation,
         dilation=window.stride,
+        device=device,
     )
     return Geometry(problem, *views, out, w, reverse=True)
 
@@ -753,9 +758,7 @@ class LayerCall:
         geometry = self.geometry
         taps = geometry.kernel.read(self.arrays[0 if geometry.reverse else 1])
         bias = self.arrays[2] if len(self.arrays) > 2 else None
-        if bias is not None and not (
-            bias.dtype.isnative and bias.flags.c_contiguous and bias.flags.aligned
-        ):
+        if bias is not None and not (bias.flags.c_contiguous and _devices.is_plain(bias)):
             bias = bias.astype(self.dtype)
         return choice.prepare(Weights(taps, bias, self.activation, self.x_zero, self.w_zero))
 
@@ -764,8 +767,8 @@ class LayerCall:
         geometry = self.geometry
         x = geometry.data.read(self.arrays[1 if geometry.reverse else 0])
         if out is None:
-            out = np.empty(geometry.shape, geometry.problem.dtype)
-        if out.flags.aligned:
+            out = _devices.empty(geometry.shape, self.dtype, self.problem.device)
+        if self.problem.device is not None or out.flags.aligned:
             choice.run(x, kernel, geometry.out.of(out), get_num_threads())
         else:
             out[...] = self.run(choice, kernel, None)
@@ -777,14 +780,14 @@ class LayerCall:
             _with_numbers(next(a for a in self.arrays if isinstance(a, Spec)))
         if out is not None:
             check_out(out, self)
-        choice = self.choose()
-        return self.run(choice, self.prepare(choice), out)
+        with _devices.on(self.problem.device):
+            choice = self.choose()
+            return self.run(choice, self.prepare(choice), out)
 
 
 def _with_bias(arrays: tuple[Any, ...], bias: Any, channels: int, dtype: Any) -> tuple[Any, ...]:
     if bias is None:
         return arrays
-    bias = operand(bias)
     if native(bias.dtype) != dtype:
         raise TypeError(f"bias must be of dtype {dtype}, not {bias.dtype}")
     if bias.shape != (channels,):
@@ -810,7 +813,7 @@ def _is_plain_zero(value: Any) -> bool:
 def _zero_points(value: Any, dtype: np.dtype[Any], channels: int, name: str) -> np.ndarray:
     """Check the numbers that stand for zero, in the range of the integers that they belong to."""
     try:
-        points = np.asarray(value)
+        points = _devices.to_host(value)
     except ValueError:
         raise ValueError(f"{name} must be one integer or a row of them, not {value!r}") from None
     if points.dtype.kind not in "iu":
@@ -843,7 +846,7 @@ def lower_conv(
     accuracy: Any = DEFAULT,
 ) -> LayerCall:
     """Lower a layer over `rank` axes of space."""
-    x, w = operand(x), operand(w)
+    device, (x, w, bias) = _devices.together(x=x, w=w, bias=bias)
     geometry = _forward(
         rank,
         x.shape,
@@ -856,6 +859,7 @@ def lower_conv(
         _groups(groups),
         _layout(layout, rank),
         _flag(flip_kernel, "flip_kernel"),
+        device,
     )
     dtype, channels = geometry.problem.dtype, w.shape[0]
     arrays = _with_bias((x, w), bias, channels, dtype)
@@ -896,7 +900,7 @@ def lower_conv_transpose(
     accuracy: Any = DEFAULT,
 ) -> LayerCall:
     """Lower a transposed layer over `rank` axes of space."""
-    x, w = operand(x), operand(w)
+    device, (x, w, bias) = _devices.together(x=x, w=w, bias=bias)
     geometry = _transpose(
         rank,
         x.shape,
@@ -911,6 +915,7 @@ def lower_conv_transpose(
         None if output_size is None else numbers(output_size, "output_size", rank, 1),
         _layout(layout, rank),
         _flag(flip_kernel, "flip_kernel"),
+        device,
     )
     dtype = geometry.problem.dtype
     arrays = _with_bias((x, w), bias, geometry.problem.w[0] * geometry.problem.w[1], dtype)
@@ -934,7 +939,7 @@ def lower_grad_input(
     accuracy: Any = DEFAULT,
 ) -> LayerCall:
     """Lower the gradient of a layer's input over `rank` axes of space."""
-    grad, w = operand(grad), operand(w)
+    device, (grad, w) = _devices.together(grad=grad, w=w)
     geometry = _grad_input(
         rank,
         grad.shape,
@@ -948,6 +953,7 @@ def lower_grad_input(
         _groups(groups),
         _layout(layout, rank),
         _flag(flip_kernel, "flip_kernel"),
+        device,
     )
     return LayerCall((grad, w), geometry, method, accuracy=check_accuracy(accuracy))
 
@@ -968,7 +974,7 @@ def lower_grad_weight(
     accuracy: Any = DEFAULT,
 ) -> LayerCall:
     """Lower the gradient of a layer's weights over `rank` axes of space."""
-    grad, x = operand(grad), operand(x)
+    device, (grad, x) = _devices.together(grad=grad, x=x)
     geometry = _grad_weight(
         rank,
         grad.shape,
@@ -982,6 +988,7 @@ def lower_grad_weight(
         _groups(groups),
         _layout(layout, rank),
         _flag(flip_kernel, "flip_kernel"),
+        device,
     )
     return LayerCall((grad, x), geometry, method, accuracy=check_accuracy(accuracy))
 
@@ -995,7 +1002,8 @@ def grad_bias(rank: int, grad: Any, layout: Any) -> np.ndarray:
     channels = grad.ndim - 1 if last else int(data.batched)
     others = tuple(a for a in range(grad.ndim) if a != channels)
     wide = np.complex128 if dtype.kind == "c" else np.float64
-    return np.asarray(grad.sum(axis=others, dtype=wide)).astype(dtype)
+    with _devices.on(_devices.of(grad)):
+        return _devices.as_array(grad.sum(axis=others, dtype=wide)).astype(dtype)
 
 
 # --- patches --------------------------------------------------------------------------------------
@@ -1030,20 +1038,22 @@ def _meeting(window: _Window, space: Shape, tap: Shape) -> tuple[tuple[slice, ..
     return tuple(elements), tuple(patches)
 
 
-def unfold(x: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> np.ndarray:
+def unfold(x: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
     """Lay out patches, one a column."""
     x = _with_numbers(x)
     dtype = check_float(x.dtype, "input")
     data = _data(x.shape, 2, False, "input")
     window = _patches(data.space, kernel_size, dilation, padding, stride, "input")
     images = x.reshape(data.batch, data.channels, *data.space)
-    columns = np.zeros((*images.shape[:2], *window.taps, *window.outputs), dtype)
-    for tap in np.ndindex(*window.taps):
-        elements, patches = _meeting(window, data.space, tap)
-        columns[(..., *tap, *patches)] = images[(..., *elements)]
+    shape = (*images.shape[:2], *window.taps, *window.outputs)
+    with _devices.on(_devices.of(x)):
+        columns = _devices.zeros(shape, dtype, _devices.of(x))
+        for tap in np.ndindex(*window.taps):
+            elements, patches = _meeting(window, data.space, tap)
+            columns[(..., *tap, *patches)] = images[(..., *elements)]
     rows = data.channels * math.prod(window.taps)
-    shape = (rows, math.prod(window.outputs))
-    return columns.reshape((data.batch, *shape) if data.batched else shape)
+    matrix = (rows, math.prod(window.outputs))
+    return columns.reshape((data.batch, *matrix) if data.batched else matrix)
 
 
 def fold(
@@ -1068,9 +1078,10 @@ def fold(
     batch = columns.shape[:-2]
     channels = columns.shape[-2] // taps
     parts = columns.reshape(*batch, channels, *window.taps, *window.outputs)
-    images = np.zeros((*batch, channels, *space), dtype)
     whole = (slice(None),) * (columns.ndim - 1)
-    for tap in np.ndindex(*window.taps):
-        elements, met = _meeting(window, space, tap)
-        images[whole + elements] += parts[(..., *tap, *met)]
+    with _devices.on(_devices.of(columns)):
+        images = _devices.zeros((*batch, channels, *space), dtype, _devices.of(columns))
+        for tap in np.ndindex(*window.taps):
+            elements, met = _meeting(window, space, tap)
+            images[whole + elements] += parts[(..., *tap, *met)]
     return images

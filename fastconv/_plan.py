@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 import numpy as np
 
-from fastconv import _planner, _tables
+from fastconv import _devices, _planner, _tables
 from fastconv._methods import count_terms, direct, unit_roundoff
 from fastconv._native._core import ShortPlan
 from fastconv._planner import Candidate, Choice, Prepared
@@ -142,8 +142,9 @@ class Call:
         for array in self.arrays:
             if isinstance(array, Spec):
                 raise TypeError(f"{array} holds no numbers: a Spec is for plan and explain")
-        choice = self.choose()
-        return self.run(choice, self.prepare(choice), out)
+        with _devices.on(self.problem.device):
+            choice = self.choose()
+            return self.run(choice, self.prepare(choice), out)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -167,7 +168,7 @@ class Call:
         """Compute the result by a choice and a prepared kernel."""
         x = self.x.view(self.arrays, self.problem.axes)
         if out is None:
-            out = np.empty(self.problem.out, self.dtype)
+            out = _devices.empty(self.problem.out, self.dtype, self.problem.device)
         choice.run(x, kernel, out, get_num_threads())
         return out
 
@@ -223,14 +224,15 @@ def _magnitude(a: Array) -> float:
     return float(1 << most.bit_length())
 
 
-def as_array(argument: Any, name: str) -> Any:
-    """Return an argument as a plain array, or the Spec that it is."""
-    array = argument if isinstance(argument, Spec) else np.asarray(argument)
-    if array.dtype.kind in "USVM":
-        raise ValueError(f"{name} must hold numbers, not {array.dtype}")
-    if array.ndim > _MOST_AXES:
-        raise ValueError(f"{name} has {array.ndim} axes; at most {_MOST_AXES} can be convolved")
-    return array
+def as_arrays(**arguments: Any) -> tuple[Any, ...]:
+    """Return arguments, by their names, as arrays in one place, or the Specs that they are."""
+    _, arrays = _devices.together(**arguments)
+    for name, array in zip(arguments, arrays, strict=True):
+        if array.dtype.kind in "USVM":
+            raise ValueError(f"{name} must hold numbers, not {array.dtype}")
+        if array.ndim > _MOST_AXES:
+            raise ValueError(f"{name} has {array.ndim} axes; at most {_MOST_AXES} can be convolved")
+    return tuple(arrays)
 
 
 def check_accuracy(accuracy: Any) -> float | None:
@@ -316,7 +318,10 @@ def lower_pair(
         raise ValueError(f"the result's shape {out} is past the address space")
     accuracy = _planner.accuracy_of_sums(accuracy, compute, dtype)
     axes = tuple(sorted(spans))
-    problem = Problem(x, w, out, axes, offset, compute, boundary, fill, accuracy=accuracy)
+    device = _devices.shared({"in1": in1, "in2": in2})
+    problem = Problem(
+        x, w, out, axes, offset, compute, boundary, fill, accuracy=accuracy, device=device
+    )
     if not correlate:
         roles = Operand(int(swap)), Operand(int(not swap), flip=True)
     elif swap:
@@ -328,22 +333,24 @@ def lower_pair(
 
 def check_out(out: Any, call: Lowered, arrays: tuple[Any, ...] | None = None) -> None:
     """Refuse an `out` that cannot take the result of a call, or shares memory with its arrays."""
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
+    device = call.problem.device
+    if not (isinstance(out, np.ndarray) if device is None else _devices.of(out) == device):
+        kind = "a NumPy array" if device is None else f"an array on {_devices.name(device)}"
+        raise TypeError(f"out must be {kind}, not {type(out).__name__}")
     if out.shape != call.shape:
         raise ValueError(f"out has shape {out.shape}; the result has shape {call.shape}")
     if out.dtype != call.dtype:
         raise ValueError(f"out has dtype {out.dtype}; the result has dtype {call.dtype}")
-    if not out.flags.writeable:
+    if device is None and not out.flags.writeable:
         raise ValueError("out is read-only")
     if _overlaps_itself(out):
         raise ValueError(f"out holds some elements more than once: its strides are {out.strides}")
     for number, array in enumerate(call.arrays if arrays is None else arrays, 1):
-        if isinstance(array, np.ndarray) and _overlap(out, array):
+        if _overlap(out, array):
             raise ValueError(f"out overlaps input {number}; it must not share its memory")
 
 
-def _overlaps_itself(a: np.ndarray) -> bool:
+def _overlaps_itself(a: Any) -> bool:
     """Whether elements may share memory: an axis steps into what smaller steps reach."""
     if a.flags.c_contiguous or a.size == 0:
         return False
@@ -355,13 +362,25 @@ def _overlaps_itself(a: np.ndarray) -> bool:
     return False
 
 
-def _overlap(a: np.ndarray, b: np.ndarray) -> bool:
-    if not np.may_share_memory(a, b):
+def _overlap(a: Any, b: Any) -> bool:
+    if not may_overlap(a, b):
         return False
+    if _devices.is_on_gpu(a):
+        return True
     try:
         return np.shares_memory(a, b, max_work=10_000)  # type: ignore[arg-type]
     except np.exceptions.TooHardError:
         return True  # undecided in reasonable time
+
+
+def may_overlap(a: Any, b: Any) -> bool:
+    """Whether arrays lie in ranges of memory that overlap; what is no array lies nowhere."""
+    if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
+        return np.may_share_memory(a, b)
+    if not (_devices.is_on_gpu(a) and _devices.of(a) == _devices.of(b)):
+        return False
+    (first, stop), (other_first, other_stop) = map(_devices.extent, (a, b))
+    return first < other_stop and other_first < stop
 
 
 def _lower(func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Lowered:
@@ -498,13 +517,16 @@ class Plan(ShortPlan):
         if any(isinstance(a, Spec) for a in held):
             raise TypeError("the arrays that a plan holds must be given, not their Specs")
         # Any data may come: integers are bounded by their dtype, not by those given here.
-        coming = Spec(call.arrays[0].shape, call.arrays[0].dtype)
-        copies = (a if isinstance(a, Lines) else np.array(a) for a in held)
-        call = replace(call, arrays=(coming, *copies))
-        choice = call.choose()
-        # The data to come may play the kernel's role (the longer array is the data): then there
-        # is nothing to prepare.
-        kernel = None if call.kernel_to_come else call.prepare(choice)
+        device = call.problem.device
+        place = None if device is None else _devices.name(device)
+        coming = Spec(call.arrays[0].shape, call.arrays[0].dtype, place)
+        with _devices.on(device):
+            copies = (a if isinstance(a, Lines) else a.copy() for a in held)
+            call = replace(call, arrays=(coming, *copies))
+            choice = call.choose()
+            # The data to come may play the kernel's role (the longer array is the data): then
+            # there is nothing to prepare.
+            kernel = None if call.kernel_to_come else call.prepare(choice)
         for name, value in (
             ("_held", call),
             ("_choice", choice),
@@ -556,8 +578,13 @@ class Plan(ShortPlan):
 
     def _run(self, data: Any, out: np.ndarray | None) -> np.ndarray:
         """Compute what `ShortPlan` leaves to the long road."""
-        array = np.asarray(data)
-        expected = self._held.arrays[0]
+        expected, device = self._held.arrays[0], self.problem.device
+        if device is not None and not isinstance(data, np.ndarray):
+            data = _devices.moved(data, device)
+        if _devices.of(data) != device:
+            where = _devices.name(_devices.of(data))
+            raise TypeError(f"data is on {where}; the plan was made for {_devices.name(device)}")
+        array = _devices.as_array(data)
         if array.shape != expected.shape or array.dtype != expected.dtype:
             raise ValueError(
                 f"data has shape {array.shape} and dtype {array.dtype}; the plan was made for "
@@ -566,10 +593,11 @@ class Plan(ShortPlan):
         call = self._held.with_data(array)
         if out is not None:
             check_out(out, call, (array,))  # what is held is nobody else's
-        kernel = self._kernel
-        if kernel is None:
-            kernel = call.prepare(self._choice)
-        return call.run(self._choice, kernel, out)
+        with _devices.on(device):
+            kernel = self._kernel
+            if kernel is None:
+                kernel = call.prepare(self._choice)
+            return call.run(self._choice, kernel, out)
 
     def __repr__(self) -> str:
         return f"<Plan: {self.method}, {self.problem.x} ∗ {self.problem.w} → {self.problem.out}>"
@@ -659,15 +687,17 @@ def _measure(call: Lowered) -> dict[str, float]:
         for c in able
         if (c.predicted or 0.0) <= _MIGHT_WIN * least
     }
-    coming = call.arrays[0]
-    data = noise(np.random.default_rng(0), Spec(coming.shape, coming.dtype))
-    out = np.empty(call.shape, call.dtype)
+    coming, device = call.arrays[0], call.problem.device
+    host = noise(np.random.default_rng(0), Spec(coming.shape, coming.dtype))
+    data = _devices.moved(host, device)
+    out = _devices.empty(call.shape, call.dtype, device)
     seconds = dict.fromkeys(plans, math.inf)
     began = time.perf_counter()
     for number in range(_MOST_ROUNDS):
         for name, ready in plans.items():
             start = time.perf_counter()
             ready(data, out)
+            _devices.wait(device)
             seconds[name] = min(seconds[name], time.perf_counter() - start)
         if number and time.perf_counter() - began > _MEASURING_SECONDS:
             break

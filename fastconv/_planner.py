@@ -18,6 +18,9 @@ from fastconv._methods import (
     channels,
     direct,
     fft,
+    gpu_direct,
+    gpu_separable,
+    methods_on,
     reference,
     separable,
     tilefft,
@@ -36,6 +39,10 @@ _FEW_MACS = 1 << 16
 _SPECTRA_MACS = 1 << 22
 # Data of another dtype is converted this many bytes at a time.
 _CONVERSION_BYTES = 8 << 20
+# Methods that take a kernel by its lines.
+_BY_LINES = (separable.NAME, gpu_separable.NAME)
+# Methods whose results err by all the data.
+_SPECTRAL = (fft.NAME, tilefft.NAME, "gpu_fft")
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +101,7 @@ class Choice:
         if isinstance(w, Weights):
             w = _widened_weights(w, self.problem.dtype)
             return Prepared(w, self.runner.prepare(w))
-        if isinstance(w, Lines) and self.method != separable.NAME:
+        if isinstance(w, Lines) and self.method not in _BY_LINES:
             w = w.dense()
         if not isinstance(w, Lines):
             w = native(w, self.problem.dtype)
@@ -103,6 +110,9 @@ class Choice:
     def run(self, x: np.ndarray, kernel: Prepared, out: np.ndarray, threads: int) -> None:
         """Fill `out`, of any dtype, from `x`, of any dtype, and a prepared kernel."""
         problem, dtype = self.problem, self.problem.dtype
+        if problem.device is not None:  # whose kernels convert as they read and write
+            self.runner(x, kernel.state, out, threads)
+            return
         if problem.layer:
             if x.dtype == dtype or dtype.kind == "i":
                 self.runner(x, kernel.state, out, threads)
@@ -254,8 +264,8 @@ def choose(problem: Problem, method: str = AUTO, threads: int = 1) -> Choice:
         If the method does not exist or must refuse, with its reason.
     """
     if not isinstance(method, str):
-        raise ValueError(_unknown(method))
-    return _choose(problem, method, threads)
+        raise ValueError(_unknown(method, problem))
+    return _choose(problem, method, threads if problem.device is None else 1)
 
 
 @functools.lru_cache(maxsize=CACHE_SIZE)
@@ -275,24 +285,26 @@ def _fastest(problem: Problem) -> tuple[Method, float] | None:
     depend on the number of threads. What would leave other cores idle has a handicap; what can only
     lose is not looked at. None where no method is as accurate as it must be.
     """
-    if problem.macs <= _FEW_MACS and not (problem.lines or problem.accuracy):
+    methods = methods_on(problem.device)
+    few = problem.macs <= _FEW_MACS and problem.device is None
+    if few and not (problem.lines or problem.accuracy):
         plain = channels if problem.layer else direct
         if plain.reject(problem) is None:
             return plain, 0.0
     best: Method | None = None
     least, shared = math.inf, 0.0
-    for m in METHODS:
+    for m in methods:
         if best is not None and m is reference:  # which is for what no other takes
             break
         if m.least(problem) >= least or _passed_over(m, problem) or _refusal(m, problem):
             continue
         estimate = m.estimate(problem)
-        prediction = _cost.predict(estimate)
+        prediction = _cost.predict(estimate, device=problem.device)
         seconds = prediction.seconds * _cost.handicap(estimate, prediction)
         if seconds < least:
             best, least, shared = m, seconds, prediction.shared
     if best is None:
-        return None if problem.accuracy else _asked_for(problem, reference.NAME)
+        return None if problem.accuracy else _asked_for(problem, methods[-1].NAME)
     return best, shared
 
 
@@ -302,7 +314,7 @@ def _refusal(method: Method, problem: Problem) -> Reason | None:
     if reason is not None or problem.accuracy is None:
         return reason
     if problem.accuracy == 0:
-        plain = method.PLAIN or (method is separable and problem.lines)
+        plain = method.PLAIN or (method.NAME in _BY_LINES and problem.lines)
         return None if plain else Reason.NOT_DIRECT
     return Reason.INACCURATE if _error(method, problem) > problem.accuracy else None
 
@@ -314,7 +326,8 @@ def _error(method: Method, problem: Problem) -> float:
 
 def _passed_over(method: Method, problem: Problem) -> Reason | None:
     """Say why a method is not chosen unless it is asked for, however little time it takes."""
-    if problem.accuracy is None and method in (fft, tilefft) and _errs_by_windows(problem):
+    spectral = method.NAME in _SPECTRAL
+    if problem.accuracy is None and spectral and _errs_by_windows(problem):
         return Reason.LESS_EXACT
     if method is fft and problem.dtype.kind != "c" and _refusal(tilefft, problem) is None:
         return Reason.IN_LANES
@@ -329,19 +342,22 @@ def _errs_by_windows(problem: Problem) -> bool:
 
 
 def _asked_for(problem: Problem, name: str) -> tuple[Method, float] | None:
-    method = next((m for m in METHODS if name == m.NAME), None)
+    methods = methods_on(problem.device)
+    # A GPU's methods go by the names of the host's, too: SciPy knows 'direct' and 'fft'.
+    asked = (name, f"gpu_{name}") if problem.device is not None else (name,)
+    method = next((m for m in methods if m.NAME in asked), None)
     if method is None:
-        raise ValueError(_unknown(name))
-    if method.reject(problem) is not None and (name == direct.NAME or problem.empty):
+        raise ValueError(_unknown(name, problem))
+    if method.reject(problem) is not None and (method in (direct, gpu_direct) or problem.empty):
         # SciPy's 'direct' means the sum itself: where no kernel does it, plain NumPy does. And an
         # empty problem is nothing that a method could refuse.
-        method = reference
+        method = methods[-1]
     reason = _refusal(method, problem)
     if reason is Reason.INACCURATE:
         return None
     if reason is not None:
         raise ValueError(f"method={name!r} cannot solve this problem: {reason}")
-    return method, _cost.predict(method.estimate(problem)).shared
+    return method, _cost.predict(method.estimate(problem), device=problem.device).shared
 
 
 def _widened(problem: Problem, method: str) -> Problem:
@@ -350,8 +366,8 @@ def _widened(problem: Problem, method: str) -> Problem:
     dtype = problem.dtype
     if dtype.char not in "fF":
         # Where no kernel sums, plain NumPy does: see _asked_for.
-        names = (reference.NAME, method) if method == direct.NAME else (method,)
-        able = [m for m in METHODS if method == AUTO or m.NAME in names]
+        names = (reference.NAME, method) if method == direct.NAME else (method, f"gpu_{method}")
+        able = [m for m in methods_on(problem.device) if method == AUTO or m.NAME in names]
         least = min(_error(m, problem) for m in able if m.reject(problem) is None)
         raise _impossible(problem.accuracy, dtype, least)
     return replace(
@@ -399,8 +415,8 @@ def _impossible(accuracy: float, dtype: np.dtype[Any], least: float) -> ValueErr
     )
 
 
-def _unknown(method: object) -> str:
-    flags = ", ".join(map(repr, (AUTO, *names())))
+def _unknown(method: object, problem: Problem) -> str:
+    flags = ", ".join(map(repr, (AUTO, *(m.NAME for m in methods_on(problem.device)))))
     return f"Acceptable method flags are {flags}; got method={method!r}"
 
 
@@ -412,13 +428,14 @@ def names() -> tuple[str, ...]:
 @functools.lru_cache(maxsize=CACHE_SIZE)
 def _candidates(problem: Problem, method: str, asked: str, threads: int) -> tuple[Candidate, ...]:
     """Tell how every method stands, where `method` was taken as asked."""
-    standings = [_standing(m, problem, threads) for m in METHODS]
+    methods = methods_on(problem.device)
+    standings = [_standing(m, problem, threads) for m in methods]
     fastest = _fastest(problem)
     auto = asked == AUTO or (fastest is not None and method == fastest[0].NAME)
     least = next((s.predicted for s in standings if s.name == method), None) or 0.0
     return tuple(
         _explained(s, s.name == method, auto, _passed_over(m, problem), least)
-        for m, s in zip(METHODS, standings, strict=True)
+        for m, s in zip(methods, standings, strict=True)
     )
 
 
@@ -442,7 +459,7 @@ def _standing(method: Method, problem: Problem, threads: int) -> Candidate:
     if reason is not None:
         return Candidate(method.NAME, None, str(reason))
     estimate = method.estimate(problem)
-    prediction = _cost.predict(estimate, threads)
+    prediction = _cost.predict(estimate, threads, problem.device)
     return Candidate(
         method.NAME,
         prediction.seconds,

@@ -5,14 +5,13 @@ from __future__ import annotations
 import enum
 import itertools
 import math
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Generic, TypeVar, overload
 
 import numpy as np
 from numpy.typing import DTypeLike
-
-from fastconv import _devices
 
 Shape = tuple[int, ...]
 
@@ -94,7 +93,7 @@ class Spec:
 
     shape: Shape
     dtype: np.dtype[Any]
-    device: int | None
+    device: str | None
 
     def __init__(
         self,
@@ -107,7 +106,11 @@ class Spec:
             raise ValueError(f"shape must hold integers that are not negative, not {shape!r}")
         object.__setattr__(self, "shape", tuple(int(n) for n in extents))
         object.__setattr__(self, "dtype", np.dtype(dtype))
-        object.__setattr__(self, "device", _devices.number(device))
+        if device is not None and not (
+            isinstance(device, str) and re.fullmatch(r"cpu|cuda(:\d+)?", device)
+        ):
+            raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:' and a number, not {device!r}")
+        object.__setattr__(self, "device", device)
 
     @property
     def ndim(self) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
 from numpy.typing import ArrayLike
 
+from fastconv import _devices
 from fastconv._filters import (
     NO_SIGMA,
     OPTIONS,
@@ -42,6 +43,7 @@ from fastconv._filters import (
     lower_passes,
     lower_planned,
     make_output,
+    on_host,
     ready,
     result_dtype,
     run_passes,
@@ -49,7 +51,7 @@ from fastconv._filters import (
 )
 from fastconv._methods import MOST_TERMS
 from fastconv._native._core import short_filter
-from fastconv._plan import DEFAULT, DIRECT, Call, check_accuracy, lowered_by
+from fastconv._plan import DEFAULT, DIRECT, Call, check_accuracy, lowered_by, may_overlap
 from fastconv._planner import Choice, Prepared
 from fastconv._problem import SMALL_SIZE, Boundary, Spec
 from fastconv._threads import get_num_threads
@@ -87,6 +89,7 @@ def _lower_dense_planned(
 ) -> Call:
     bound, input = check_accuracy(accuracy), check_input(input)
     check_plannable(input, output)
+    weights = on_host(input, weights)
     values = np.full(weights.shape, np.pi) if isinstance(weights, Spec) else check_real(weights)
     w, offset = dense_kernel(input, values, origin, axes, convolution=convolution)
     result = result_dtype(output, input, complex_output=False)
@@ -308,7 +311,7 @@ def _line_pass(input: Any, weights: np.ndarray, axis: Any, mode: Any, origin: An
 
 def _flipped(weights: Any, origin: Any) -> tuple[np.ndarray, Any]:
     """Return the weights and the origin with which correlating is convolving."""
-    w = np.asarray(weights)[::-1]
+    w = weights[::-1]
     return w, -origin - (1 - w.shape[0] % 2)
 
 
@@ -347,7 +350,7 @@ def _lower_correlate1d(
     accuracy: Any = DEFAULT,
 ) -> Call:
     input = check_input(input)
-    only = _line_pass(input, check_real(weights), axis, mode, origin)
+    only = _line_pass(input, check_real(on_host(input, weights)), axis, mode, origin)
     return lower_planned(input, [only], cval, output, check_accuracy(accuracy))
 
 
@@ -362,7 +365,7 @@ def _lower_convolve1d(
     *,
     accuracy: Any = DEFAULT,
 ) -> Call:
-    weights, origin = _flipped(weights, origin)
+    weights, origin = _flipped(_devices.as_array(weights), origin)
     return _lower_correlate1d(input, weights, axis, output, mode, cval, origin, accuracy=accuracy)
 
 
@@ -426,11 +429,12 @@ def correlate1d(
     >>> fastconv.ndimage.correlate1d([2, 8, 0, 4, 1, 9, 9, 0], [1, 3])
     array([ 8, 26,  8, 12,  7, 28, 36,  9])
     """
-    w = apart(weights, output)
+    array = check_input(input)
+    w = apart(array, weights, output)
     if w.dtype.kind == "c":
         w = w.conj()
     bound = check_accuracy(accuracy)
-    return _correlate_line(check_input(input), w, axis, output, mode, cval, origin, bound)
+    return _correlate_line(array, w, axis, output, mode, cval, origin, bound)
 
 
 @lowered_by(_lower_convolve1d)
@@ -493,9 +497,10 @@ def convolve1d(
     >>> fastconv.ndimage.convolve1d([2, 8, 0, 4, 1, 9, 9, 0], [1, 3])
     array([14, 24,  4, 13, 12, 36, 27,  0])
     """
-    w, origin = _flipped(apart(weights, output), origin)
+    array = check_input(input)
+    w, origin = _flipped(apart(array, weights, output), origin)
     bound = check_accuracy(accuracy)
-    return _correlate_line(check_input(input), w, axis, output, mode, cval, origin, bound)
+    return _correlate_line(array, w, axis, output, mode, cval, origin, bound)
 
 
 # --- Gaussians ------------------------------------------------------------------------------------
@@ -1183,7 +1188,7 @@ def _filter_generic(
         extra_keywords = {**asked, **extra_keywords}
     modes = each(mode, len(chosen), "mode")
     # Each derivative is of the input, which the result may overwrite.
-    source = array.copy() if np.may_share_memory(array, result) and len(chosen) > 1 else array
+    source = array.copy() if may_overlap(array, result) and len(chosen) > 1 else array
     for number, (axis, rule) in enumerate(zip(chosen, modes, strict=True)):
         target = result if number == 0 else result.dtype
         term = derivative(source, axis, target, rule, cval, *extra_arguments, **extra_keywords)
@@ -1684,7 +1689,7 @@ def gaussian_gradient_magnitude(
            [0.132, 0.202, 0.153]])
     """
     check_accuracy(accuracy)
-    ndim = len(np.shape(input))
+    ndim = len(as_numbers(input).shape)
 
     def derivative(
         data: Any, axis: int, target: Any, rule: str, fill: Any, **options: Any

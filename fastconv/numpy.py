@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from fastconv._plan import (
     DEFAULT,
     DIRECT,
     Call,
-    as_array,
+    as_arrays,
     check_accuracy,
     lower_pair,
     lowered_by,
@@ -43,10 +44,16 @@ def _check_mode(mode: Any) -> str:
     return _MODES[int(mode)]
 
 
-def _check_line(a: Any, name: str, *, promote: bool) -> Any:
-    a = as_array(a, name)
+def _check_lines(a: Any, v: Any, *, promote: bool) -> list[Any]:
+    return [
+        _check_line(line, name, promote)
+        for name, line in zip("av", as_arrays(a=a, v=v), strict=True)
+    ]
+
+
+def _check_line(a: Any, name: str, promote: bool) -> Any:
     if promote and a.ndim == 0:
-        a = Spec(1, a.dtype) if isinstance(a, Spec) else a.reshape(1)
+        a = replace(a, shape=(1,)) if isinstance(a, Spec) else a.reshape(1)
     if a.ndim != 1:
         deep = "object too deep" if a.ndim > 1 else "object of too small depth"
         raise ValueError(f"{deep} for desired array: {name} must be 1-D, not {a.ndim}-D")
@@ -80,7 +87,7 @@ def _lower_line(a: Any, v: Any, mode: str, accuracy: Any, *, correlate: bool) ->
 
 
 def _lower_convolve(a: Any, v: Any, mode: Any = "full", *, accuracy: Any = DEFAULT) -> Call:
-    a, v = _check_line(a, "a", promote=True), _check_line(v, "v", promote=True)
+    a, v = _check_lines(a, v, promote=True)
     if a.size == 0:
         raise ValueError("a cannot be empty")
     if v.size == 0:
@@ -90,7 +97,7 @@ def _lower_convolve(a: Any, v: Any, mode: Any = "full", *, accuracy: Any = DEFAU
 
 def _lower_correlate(a: Any, v: Any, mode: Any = "valid", *, accuracy: Any = DEFAULT) -> Call:
     mode = _check_mode(mode)
-    a, v = _check_line(a, "a", promote=False), _check_line(v, "v", promote=False)
+    a, v = _check_lines(a, v, promote=False)
     if a.size == 0:
         raise ValueError("first array argument cannot be empty: a has no elements")
     if v.size == 0:

@@ -7,6 +7,7 @@ notes say where.
 
 from __future__ import annotations
 
+import functools
 import math
 import operator
 import timeit
@@ -17,6 +18,7 @@ from typing import Any, cast
 import numpy as np
 from numpy.typing import ArrayLike
 
+from fastconv import _devices
 from fastconv._cost import coefficient, threads_for
 from fastconv._native._core import (
     SHORT_SIGNAL_CONVOLVE,
@@ -30,7 +32,7 @@ from fastconv._plan import (
     DEFAULT,
     DIRECT,
     Call,
-    as_array,
+    as_arrays,
     check_accuracy,
     check_out,
     lower_pair,
@@ -53,6 +55,8 @@ __all__ = [
 ]
 
 _MODES = ("full", "same", "valid")
+# The names of methods that compute integers in floating point, as SciPy's 'fft' does.
+_SPECTRAL = ("fft", "gpu_fft")
 _BOUNDARIES = {
     "fill": Boundary.CONSTANT,
     "pad": Boundary.CONSTANT,
@@ -150,7 +154,7 @@ def _compute_dtype(result: np.dtype[Any], method: str) -> np.dtype[Any]:
     """Of the computation whose result has this dtype."""
     if result.newbyteorder("=") == np.float16:
         return np.dtype(np.float32)
-    if method == "fft" and result.kind not in "fc":
+    if method in _SPECTRAL and result.kind not in "fc":
         return np.dtype(np.float64)
     return result.newbyteorder("=")
 
@@ -158,7 +162,7 @@ def _compute_dtype(result: np.dtype[Any], method: str) -> np.dtype[Any]:
 def _lower_pair(
     in1: Any, in2: Any, mode: Any, method: Any, axes: Any, accuracy: Any, *, correlate: bool
 ) -> Call:
-    in1, in2 = as_array(in1, "in1"), as_array(in2, "in2")
+    in1, in2 = as_arrays(in1=in1, in2=in2)
     if in1.ndim != in2.ndim:
         names = "in1 and in2" if correlate else "volume and kernel"
         raise ValueError(
@@ -243,7 +247,7 @@ def _scalars(in1: Any, in2: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """Return both as arrays where both have no axes: they are multiplied."""
     if isinstance(in1, Spec) or isinstance(in2, Spec):
         return None
-    a, b = np.asarray(in1), np.asarray(in2)
+    _, (a, b) = _devices.together(in1=in1, in2=in2)
     return (a, b) if a.ndim == b.ndim == 0 else None
 
 
@@ -251,21 +255,24 @@ def _product(a: np.ndarray, b: np.ndarray, out: Any) -> Any:
     product = np.multiply(a, b)
     if out is None:
         return product
-    if not isinstance(out, np.ndarray):
-        raise TypeError(f"out must be a NumPy array, not {type(out).__name__}")
+    device = _devices.of(product)
+    if not (isinstance(out, np.ndarray) if device is None else _devices.of(out) == device):
+        where = "a NumPy array" if device is None else f"an array on {_devices.name(device)}"
+        raise TypeError(f"out must be {where}, not {type(out).__name__}")
     if out.shape != () or out.dtype != product.dtype:
         raise ValueError(
             f"out has shape {out.shape} and dtype {out.dtype}; the result has shape () and dtype "
             f"{product.dtype}"
         )
-    if not out.flags.writeable:
+    if device is None and not out.flags.writeable:
         raise ValueError("out is read-only")
     out[...] = product
     return out
 
 
-def _warn_nonfinite(result: np.ndarray, stacklevel: int = 3) -> None:
-    if result.dtype.kind not in "fc":
+def _warn_nonfinite(result: Any, stacklevel: int = 3) -> None:
+    # Who looks at numbers on a GPU waits for them: nobody is warned there.
+    if result.dtype.kind not in "fc" or _devices.is_on_gpu(result):
         return
     if result.dtype.char in "fdFD" and result.flags.carray:
         seconds = result.nbytes * coefficient("memory.ram")
@@ -460,7 +467,7 @@ def _lower_fftconvolve(
 
 
 def _lower_spectral(in1: Any, in2: Any, mode: Any, axes: Any, accuracy: float | None) -> Call:
-    in1, in2 = as_array(in1, "in1"), as_array(in2, "in2")
+    in1, in2 = as_arrays(in1=in1, in2=in2)
     if in1.ndim != in2.ndim:
         raise ValueError("in1 and in2 should have the same dimensionality")
     chosen = _check_axes(axes, in1.ndim)
@@ -596,9 +603,9 @@ def _fftconvolve(in1: Any, in2: Any, mode: Any, axes: Any, accuracy: float | Non
     scalars = _scalars(in1, in2)
     if scalars is not None:
         return _product(*scalars, None)
-    a, b = as_array(in1, "in1"), as_array(in2, "in2")
+    a, b = as_arrays(in1=in1, in2=in2)
     if a.ndim == b.ndim and (a.size == 0 or b.size == 0):
-        return np.array([])
+        return _devices.empty((0,), np.float64, _devices.shared({"in1": a, "in2": b}))
     result = _lower_spectral(a, b, mode, axes, accuracy).solve()
     _warn_nonfinite(result, stacklevel=4)
     return result
@@ -611,7 +618,7 @@ def _lower_2d(
     in1: Any, in2: Any, mode: Any, boundary: Any, fillvalue: Any, accuracy: Any, *, correlate: bool
 ) -> Call:
     name = "correlate2d" if correlate else "convolve2d"
-    in1, in2 = as_array(in1, "in1"), as_array(in2, "in2")
+    in1, in2 = as_arrays(in1=in1, in2=in2)
     if not in1.ndim == in2.ndim == 2:
         raise ValueError(
             f"{name} inputs must both be 2-D arrays: in1 has {in1.ndim} axes, in2 has {in2.ndim}"
@@ -649,7 +656,7 @@ def _lower_2d(
 
 def _fill(fillvalue: Any, dtype: np.dtype[Any]) -> complex:
     """Check the value beyond the edge and cast it to the result's dtype, where that can be."""
-    value = np.asarray(fillvalue)
+    value = _devices.to_host(fillvalue)
     if value.size == 0:
         raise ValueError("`fillvalue` cannot be an empty array.")
     if value.size != 1:
@@ -891,7 +898,7 @@ def sepfir2d(
            [0., 1., 2.]])
     """
     bound = check_accuracy(accuracy)
-    image = np.asarray(input)
+    device, (image, *given) = _devices.together(input=input, hrow=hrow, hcol=hcol)
     if image.ndim != 2:
         deep = "object of too small depth" if image.ndim < 2 else "object too deep"
         raise ValueError(f"{deep} for desired array: input must be 2-D, not {image.ndim}-D")
@@ -904,23 +911,29 @@ def sepfir2d(
             "Incorrect type: input must be float32, float64, complex64 or complex128, or convert "
             f"to one of them; it is {image.dtype}"
         )
-    image = image.astype(compute, copy=False)
-    filters = [_filter(h, name, image.dtype) for h, name in ((hrow, "hrow"), (hcol, "hcol"))]
+    # Of an array the dtype is meant, and must cast safely; of a list only the numbers are.
+    exact = [hasattr(h, "dtype") for h in (hrow, hcol)]
+    with _devices.on(device):
+        image = image.astype(compute, copy=False)
+        filters = [
+            _filter(h, name, compute, strict)
+            for h, name, strict in zip(given, ("hrow", "hcol"), exact, strict=True)
+        ]
     if any(h.size % 2 == 0 for h in filters):
         raise ValueError("hrow and hcol must be odd length")
     if image.size == 0:
-        return np.zeros(image.shape, compute)
+        return _devices.empty(image.shape, compute, device)
     share = share_accuracy(bound, 2, compute)
     return _filter_axis(_filter_axis(image, filters[0], 1, share), filters[1], 0, share)
 
 
-def _filter(h: ArrayLike, name: str, dtype: np.dtype[Any]) -> np.ndarray:
-    # Of an array the dtype is meant, and must cast safely; of a list only the numbers are.
-    taps = h if isinstance(h, np.ndarray) else np.asarray(h, dtype)
+def _filter(taps: Any, name: str, dtype: np.dtype[Any], safe: bool) -> Any:
     if taps.ndim != 1:
         deep = "object too deep" if taps.ndim > 1 else "object of too small depth"
         raise ValueError(f"{deep} for desired array: {name} must be 1-D, not {taps.ndim}-D")
-    return np.asarray(taps.astype(dtype, casting="safe"))
+    if safe and not np.can_cast(taps.dtype, dtype):
+        raise TypeError(f"Cannot cast {name} from {taps.dtype} to {dtype} according to 'safe'")
+    return taps.astype(dtype)
 
 
 # --- helpers --------------------------------------------------------------------------------------
@@ -963,12 +976,15 @@ def choose_conv_method(
     >>> fastconv.choose_conv_method([1.0, 2.0, 3.0], [1.0, 1.0])
     'direct'
     """
-    a, b = np.asarray(in1), np.asarray(in2)
+    device, (a, b) = _devices.together(in1=in1, in2=in2)
+
+    def run(method: str) -> None:
+        convolve(a, b, mode, method)
+        _devices.wait(device)
+
     if measure:
         times = {
-            method: min(
-                timeit.repeat(lambda m=method: convolve(a, b, mode, m), number=1, repeat=3)  # type: ignore[misc]
-            )
+            method: min(timeit.repeat(functools.partial(run, method), number=1, repeat=3))
             for method in ("fft", "direct")
         }
         return ("fft" if times["fft"] < times["direct"] else "direct"), times
@@ -980,12 +996,14 @@ def choose_conv_method(
         return "direct"
     if "i" in (a.dtype.kind + b.dtype.kind).replace("u", "i"):
         # Beyond this the products of an FFT in float64 do not round to the right integer.
-        most = float(np.abs(a).max()) * float(np.abs(b).max()) * min(a.size, b.size)
+        most = float(abs(a).max()) * float(abs(b).max()) * min(a.size, b.size)
         if most > 2**52 - 1:
             return "direct"
     # Asked for by name, as an integer FFT is computed in floating point and only then a candidate.
     predicted = {
-        method: next(c.predicted for c in call.choose().candidates if c.name == method)
+        method: next(
+            c.predicted for c in call.choose().candidates if c.name.removeprefix("gpu_") == method
+        )
         for method in ("fft", "direct")
         for call in [_lower_convolve(a, b, mode, method)]
     }

@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike
 from fastconv import _planner
 from fastconv._methods import reference
 from fastconv._native import _core
-from fastconv._plan import DEFAULT, as_array, check_accuracy, lowered_by
+from fastconv._plan import DEFAULT, as_arrays, check_accuracy, lowered_by
 from fastconv._planner import Choice, Prepared
 from fastconv._problem import WORKSPACE_FLOOR, Boundary, Problem, Shape, Spec
 from fastconv._threads import get_num_threads
@@ -492,7 +492,6 @@ def _refuse(name: str, value: object, expected: str, error: type[Exception]) -> 
 
 
 def _check_array(a: Any, name: str) -> Any:
-    a = as_array(a, name)
     if a.dtype.kind not in "biuf":
         _refuse(name, a.dtype, "an array of real numbers", TypeError)
     return a
@@ -518,7 +517,12 @@ def _lower_match_template(
     method: Any = "ccoeff_normed",
     accuracy: Any = DEFAULT,
 ) -> _MatchCall:
-    image, template = _check_array(image, "image"), _check_array(template, "template")
+    image, template = (
+        _check_array(a, name)
+        for name, a in zip(
+            ("image", "template"), as_arrays(image=image, template=template), strict=True
+        )
+    )
     if image.ndim not in (2, 3):
         _refuse("image", image.shape, "a 2-D or 3-D array", ValueError)
     if template.ndim != image.ndim:

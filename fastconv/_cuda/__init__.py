@@ -26,16 +26,16 @@ _FIELD_TYPES = {
 # What elements are in C++: see common.cuh.
 ELEMENT_TYPES = {
     "?": "Bool",
-    "b": "signed char",
-    "B": "unsigned char",
-    "h": "short",
-    "H": "unsigned short",
-    "i": "int",
-    "I": "unsigned int",
-    "l": "long long",
-    "L": "unsigned long long",
-    "q": "long long",
-    "Q": "unsigned long long",
+    "b": "Int8",
+    "B": "UInt8",
+    "h": "Int16",
+    "H": "UInt16",
+    "i": "Int32",
+    "I": "UInt32",
+    "l": "Int64",
+    "L": "UInt64",
+    "q": "Int64",
+    "Q": "UInt64",
     "e": "Half",
     "f": "float",
     "d": "double",
@@ -60,12 +60,21 @@ class Kernels:
     fields : list
         Its fields, as for a structured dtype: int32, int64, uint64 (pointers), float64, and arrays
         of them.
+    constants : mapping, optional
+        Names of whole numbers that the source agrees on with its caller, and their values.
     """
 
-    def __init__(self, source: str, struct: str, fields: list[tuple[Any, ...]]) -> None:
+    def __init__(
+        self,
+        source: str,
+        struct: str,
+        fields: list[tuple[Any, ...]],
+        constants: Mapping[str, int] | None = None,
+    ) -> None:
         self.source = source
         self.struct = struct
         self.dtype = np.dtype(fields, align=True)
+        self.constants = dict(constants or {})
 
     def text(self) -> str:
         """Return the source, with its struct and what all sources share."""
@@ -80,7 +89,8 @@ class Kernels:
             base, shape = dtype.subdtype or (dtype, ())
             extents = "".join(f"[{n}]" for n in shape)
             lines.append(f"  {_FIELD_TYPES[base.name]} {field}{extents};\n")
-        return f"\nstruct {self.struct} {{\n{''.join(lines)}}};\n"
+        constants = "".join(f"constexpr int {k} = {v};\n" for k, v in self.constants.items())
+        return f"\n{constants}\nstruct {self.struct} {{\n{''.join(lines)}}};\n"
 
     def parameters(self, **values: Any) -> np.ndarray:
         """Return the struct with these values, and zeros for others."""

@@ -16,6 +16,15 @@ typedef long long Index;
 
 // --- elements ------------------------------------------------------------------------------------
 
+typedef signed char Int8;
+typedef unsigned char UInt8;
+typedef short Int16;
+typedef unsigned short UInt16;
+typedef int Int32;
+typedef unsigned int UInt32;
+typedef long long Int64;
+typedef unsigned long long UInt64;
+
 struct Bool {
   unsigned char byte;
 };
@@ -141,14 +150,14 @@ INLINE Index cut_number(double v) {
 
 // How a sum becomes a result: floats for integers are rounded to the nearest even number, or cut
 // toward zero, and wrap around by way of int64; a cut boolean is the byte of its number.
-template <class Result, bool CUT>
+template <class Result, bool TRUNCATE>
 struct Stored {
   template <class Sum>
   static INLINE Result of(Sum v) {
     if constexpr (IsFloat<Sum>::value && !IsFloat<Result>::value && !IsComplex<Result>::value) {
-      const double whole = CUT ? double(v) : rint(double(v));
+      const double whole = TRUNCATE ? double(v) : rint(double(v));
       if constexpr (Same<Result, Bool>::value) {
-        if (CUT) return Bool{(unsigned char)cut_number(whole)};
+        if (TRUNCATE) return Bool{(unsigned char)cut_number(whole)};
         return convert<Bool>(whole);
       } else {
         if constexpr (Result(-1) > Result(0) && sizeof(Result) == 8)
@@ -180,6 +189,24 @@ INLINE bool is_zero(T v) {
     return v.byte == 0;
   else
     return v == T(0);
+}
+
+// The element nearest to a number, which is complex where the element is.
+template <class T>
+INLINE T element_of(double re, double im) {
+  if constexpr (IsComplex<T>::value)
+    return convert<T>(Complex<double>{re, im});
+  else
+    return convert<T>(re);
+}
+
+// Sums of floats over a divisor, where that is not zero.
+template <class T>
+INLINE T divided(T sum, double divisor) {
+  if constexpr (Same<T, float>::value || Same<T, double>::value)
+    return divisor != 0 ? T(sum / T(divisor)) : sum;
+  else
+    return sum;
 }
 
 // sum += a · b, fused for floats; integers wrap around, booleans take "or" for the sum.

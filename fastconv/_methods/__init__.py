@@ -4,7 +4,7 @@ The methods: each solves Problems, one file a method, behind one protocol.
 A method module has ``NAME``, ``PLAIN``, ``reject(problem) -> Reason | None``,
 ``least(problem) -> float``, ``error(problem) -> float``,
 ``estimate(problem) -> Estimate`` and ``build(problem) -> Runner``. To add one, write its
-file and name it in `METHODS`.
+file and name it in `METHODS`, or in `GPU_METHODS` where it solves problems on a GPU.
 """
 
 from __future__ import annotations
@@ -19,6 +19,8 @@ from fastconv._methods import (
     direct,
     fft,
     gemm,
+    gpu_direct,
+    gpu_separable,
     reference,
     separable,
     tilefft,
@@ -65,15 +67,25 @@ class Method(Protocol):
         """Return what solves it; `shared` are the seconds that threads share, where predicted."""
 
 
+# Those of the host and those of a GPU; the last of each is for what no other takes.
 METHODS: tuple[Method, ...] = (direct, separable, tilefft, fft, channels, winograd, gemm, reference)
+GPU_METHODS: tuple[Method, ...] = (gpu_separable, gpu_direct)
+
+
+def methods_on(device: int | None) -> tuple[Method, ...]:
+    """Return the methods for arrays on a device, None for the host."""
+    return METHODS if device is None else GPU_METHODS
+
 
 __all__ = [
+    "GPU_METHODS",
     "METHODS",
     "MOST_TERMS",
     "Method",
     "Runner",
     "count_terms",
     "measure_transforms",
+    "methods_on",
     "rounded",
     "unit_roundoff",
 ]
