@@ -28,15 +28,13 @@
 // POINT, that of the transforms: SUM, or double where SUM is an integer.
 #include "common.cuh"
 
-static constexpr int THREADS = 256;
-static constexpr int EACH = 8;  // elements of a tile that a thread copies
+// Elements of a tile; of one that is turned, whose rows stand one element further apart, so that
+// columns lie in different banks: bits of rows and columns, and elements from a row to the next.
 static constexpr int ELEMENTS = THREADS * EACH;
-// A tile that is turned: its rows stand one element further apart, so that columns lie in different
-// banks.
-static constexpr int ROW_BITS = 5;
-static constexpr int COLUMN_BITS = 6;
-static constexpr int PITCH = (1 << COLUMN_BITS) + 1;
-// The place of a row that lies beyond an edge.
+static constexpr int TURNED_ROW_BITS = TILE_BITS - TURNED_BITS;
+static constexpr int TURNED_PITCH = (1 << TURNED_BITS) + 1;
+static_assert(ELEMENTS == 1 << TILE_BITS, "a tile is copied in so many steps");
+// The place of what lies beyond an edge.
 static constexpr Index BEYOND = Index(1ull << 63);
 
 template <class Point>
@@ -80,8 +78,8 @@ INLINE int column_along(const Tile& tile, int i) {
   return (threadIdx.x + i * THREADS) & ((1 << tile.bits) - 1);
 }
 // The same where threads stand along the columns of a tile that is turned.
-INLINE int row_across(int i) { return (threadIdx.x + i * THREADS) & ((1 << ROW_BITS) - 1); }
-INLINE int column_across(int i) { return (threadIdx.x + i * THREADS) >> ROW_BITS; }
+INLINE int row_across(int i) { return (threadIdx.x + i * THREADS) & ((1 << TURNED_ROW_BITS) - 1); }
+INLINE int column_across(int i) { return (threadIdx.x + i * THREADS) >> TURNED_ROW_BITS; }
 
 // Steps through the axes of a row, from the last one on.
 struct Row {
@@ -119,11 +117,13 @@ INLINE void find_source(const Blocks& p, Index number, Index& base, Index& start
   if (beyond) base = BEYOND;
 }
 
-INLINE float divided(float v, double divisor) { return v / float(divisor); }
-INLINE double divided(double v, double divisor) { return v / divisor; }
-template <class Real>
-INLINE Complex<Real> divided(Complex<Real> v, double divisor) {
-  return Complex<Real>{divided(v.re, divisor), divided(v.im, divisor)};
+// A tap over the number of points, where that is told: transforms back leave it out.
+template <class T>
+INLINE T normalized(T v, double points) {
+  if constexpr (IsComplex<T>::value)
+    return T{divided(v.re, points), divided(v.im, points)};
+  else
+    return divided(v, points);
 }
 
 template <bool TURNED>
@@ -139,36 +139,40 @@ INLINE void gather_tile(const Blocks& p, unsigned char* shared) {
   POINT* const blocks = (POINT*)p.target;
   const Index extent = p.extent[p.last], stride = p.stride[p.last], limit = p.limit[p.last];
   const SUM fill = convert<SUM>(Complex<double>{p.fill[0], p.fill[1]});
-  bool finite = true;
-  POINT points[EACH];
+  // All places first: then all loads are on their way together.
+  Index places[EACH];
 #pragma unroll
   for (int i = 0; i < EACH; ++i) {
     const int r = TURNED ? row_across(i) : row_along(tile, i);
     const Index column = tile.column + (TURNED ? column_across(i) : column_along(tile, i));
-    SUM v = SUM();
-    if (tile.row + r < p.rows && column < p.columns) {
-      Index at = -1;
-      if (base[r] != BEYOND && column < limit)
-        at = source_of(start[r] + column, extent, int(p.boundary));
-      v = at < 0 ? fill : convert<SUM>(x[base[r] + at * stride]);
+    places[i] = BEYOND;
+    if (tile.row + r < p.rows && column < limit && base[r] != BEYOND) {
+      const Index at = source_of(start[r] + column, extent, int(p.boundary));
+      if (at >= 0) places[i] = base[r] + at * stride;
     }
+  }
+  bool finite = true;
+  POINT points[EACH];
+#pragma unroll
+  for (int i = 0; i < EACH; ++i) {
+    SUM v = places[i] == BEYOND ? fill : convert<SUM>(x[places[i]]);
     if (!is_finite(v)) {
       finite = false;
       v = SUM();
     }
-    points[i] = convert<POINT>(v);
-    if (p.divisor != 1) points[i] = divided(points[i], p.divisor);
+    points[i] = normalized(convert<POINT>(v), p.divisor);
   }
   if (!finite) *(int*)p.flag = 1;
 
   if constexpr (TURNED) {
     POINT* const turned = (POINT*)(start + tile.rows);
 #pragma unroll
-    for (int i = 0; i < EACH; ++i) turned[row_across(i) * PITCH + column_across(i)] = points[i];
+    for (int i = 0; i < EACH; ++i)
+      turned[row_across(i) * TURNED_PITCH + column_across(i)] = points[i];
     __syncthreads();
 #pragma unroll
     for (int i = 0; i < EACH; ++i)
-      points[i] = turned[row_along(tile, i) * PITCH + column_along(tile, i)];
+      points[i] = turned[row_along(tile, i) * TURNED_PITCH + column_along(tile, i)];
   }
 #pragma unroll
   for (int i = 0; i < EACH; ++i) {
@@ -292,10 +296,11 @@ INLINE void scatter_tile(const Blocks& p, unsigned char* shared) {
     POINT* const turned = (POINT*)(width + tile.rows);
 #pragma unroll
     for (int i = 0; i < EACH; ++i)
-      turned[row_along(tile, i) * PITCH + column_along(tile, i)] = points[i];
+      turned[row_along(tile, i) * TURNED_PITCH + column_along(tile, i)] = points[i];
     __syncthreads();
 #pragma unroll
-    for (int i = 0; i < EACH; ++i) points[i] = turned[row_across(i) * PITCH + column_across(i)];
+    for (int i = 0; i < EACH; ++i)
+      points[i] = turned[row_across(i) * TURNED_PITCH + column_across(i)];
   }
 #pragma unroll
   for (int i = 0; i < EACH; ++i) {

@@ -33,6 +33,12 @@ from fastconv._problem import Boundary, Problem, Reason, Shape
 NAME = "gpu_fft"
 PLAIN = False
 
+# Threads of a block, and the elements that each of them copies: loads that are on their way.
+_THREADS = 256
+_EACH = 8
+# A tile of so many, in bits; and the columns of one that is turned, which has 32 rows.
+_TILE_BITS = 11
+_TURNED_BITS = 6
 # Axes of CuPy's arrays, at the most.
 _MOST_AXES = 32
 # The struct of blocks.cu, which tells what its fields are.
@@ -50,11 +56,8 @@ KERNELS = Kernels(
         ("fill", "float64", (2,)),
         *((field, "int64", (_MOST_AXES,)) for field in _PER_AXIS),
     ],
+    {"THREADS": _THREADS, "EACH": _EACH, "TILE_BITS": _TILE_BITS, "TURNED_BITS": _TURNED_BITS},
 )
-# As in blocks.cu: threads of a block, elements of its tile, and the columns of one that is turned.
-_THREADS = 256
-_TILE_BITS = 11
-_TURNED_BITS = 6
 # At the least so many columns: rows are found one a thread.
 _LEAST_BITS = 3
 # Rows from which a tile is turned: of fewer, threads beyond the last would stand idle.
@@ -597,7 +600,6 @@ def _data_into_blocks(
         layout.lengths,
         boundary=problem.boundary,
         fill=(fill.real, fill.imag),
-        divisor=1,
     )
 
 
