@@ -912,12 +912,12 @@ def sepfir2d(
             f"to one of them; it is {image.dtype}"
         )
     # Of an array the dtype is meant, and must cast safely; of a list only the numbers are.
-    exact = [hasattr(h, "dtype") for h in (hrow, hcol)]
+    rules = ["safe" if hasattr(h, "dtype") else "same_kind" for h in (hrow, hcol)]
     with _devices.on(device):
         image = image.astype(compute, copy=False)
         filters = [
-            _filter(h, name, compute, strict)
-            for h, name, strict in zip(given, ("hrow", "hcol"), exact, strict=True)
+            _filter(h, name, compute, rule)
+            for h, name, rule in zip(given, ("hrow", "hcol"), rules, strict=True)
         ]
     if any(h.size % 2 == 0 for h in filters):
         raise ValueError("hrow and hcol must be odd length")
@@ -927,12 +927,14 @@ def sepfir2d(
     return _filter_axis(_filter_axis(image, filters[0], 1, share), filters[1], 0, share)
 
 
-def _filter(taps: Any, name: str, dtype: np.dtype[Any], safe: bool) -> Any:
+def _filter(taps: Any, name: str, dtype: np.dtype[Any], casting: Any) -> Any:
     if taps.ndim != 1:
         deep = "object too deep" if taps.ndim > 1 else "object of too small depth"
         raise ValueError(f"{deep} for desired array: {name} must be 1-D, not {taps.ndim}-D")
-    if safe and not np.can_cast(taps.dtype, dtype):
-        raise TypeError(f"Cannot cast {name} from {taps.dtype} to {dtype} according to 'safe'")
+    if not np.can_cast(taps.dtype, dtype, casting):
+        raise TypeError(
+            f"Cannot cast {name} from {taps.dtype} to {dtype} according to the rule {casting!r}"
+        )
     return taps.astype(dtype)
 
 
