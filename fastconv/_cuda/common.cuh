@@ -1,7 +1,7 @@
 // What all kernels share: elements and their conversions, boundaries, shared memory.
 //
-// Sources are compiled by NVRTC, which has no headers, and for the tests by a C++ compiler that runs
-// threads one after the other. Strides are in elements, and positions in arrays 64 bits wide.
+// Sources are compiled by NVRTC, which has no headers, and for the tests by a C++ compiler that
+// runs threads one after the other. Strides are in elements, and positions in arrays 64 bits wide.
 
 typedef long long Index;
 
@@ -59,8 +59,8 @@ struct IsComplex<Complex<Real>> {
 // Of numbers with a fraction.
 template <class T>
 struct IsFloat {
-  static constexpr bool value = Same<T, float>::value || Same<T, double>::value ||
-                                Same<T, Half>::value;
+  static constexpr bool value =
+      Same<T, float>::value || Same<T, double>::value || Same<T, Half>::value;
 };
 
 INLINE float to_float(Half h) {
@@ -226,6 +226,20 @@ template <class T>
 INLINE void add_product(T& sum, T a, T b) {
   sum = T((unsigned long long)sum + (unsigned long long)a * (unsigned long long)b);
 }
+
+// --- sums in order -------------------------------------------------------------------------------
+
+// A tap of a sum in order: its number in the kernel, that of the one it is folded with or -1, and
+// its weight.
+struct OrderedTap {
+  Index first, second;
+  double weight;
+};
+
+INLINE double times(double a, double b) { return __dmul_rn(a, b); }
+INLINE double plus(double a, double b) { return __dadd_rn(a, b); }
+INLINE float times(float a, float b) { return __fmul_rn(a, b); }
+INLINE float plus(float a, float b) { return __fadd_rn(a, b); }
 
 // --- boundaries ----------------------------------------------------------------------------------
 

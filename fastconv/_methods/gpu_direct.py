@@ -16,7 +16,7 @@ import numpy as np
 from fastconv import _devices
 from fastconv._cost import Estimate
 from fastconv._methods import _blocks, _gpu_filters, _rounding
-from fastconv._methods._gpu_filters import ORDERED_TAP, Job
+from fastconv._methods._gpu_filters import ORDERED_TAP
 from fastconv._problem import Problem, Reason
 
 NAME = "gpu_direct"
@@ -114,11 +114,11 @@ class Runner:
         if problem.empty:
             fill_empty(problem, out)
         elif _blocks.is_ordered(problem):
-            # Of the kernel the shape counts, and where it would be found.
-            place = np.lib.stride_tricks.as_strided(np.empty(1), problem.w, (8,) * len(problem.w))
-            Job(problem, x, place, out).run_in_order(kernel.taps, 1)
+            _gpu_filters.correlate_in_order(problem, x, kernel.taps, 0, out)
         else:
-            Job(problem, x, kernel.taps, out, kernel.sparse, only_if=only_if).run()
+            _gpu_filters.correlate(
+                problem, x, kernel.taps, out, sparse=kernel.sparse, only_if=only_if
+            )
 
 
 def fill_empty(problem: Problem, out: Any) -> None:
@@ -157,4 +157,6 @@ _MOST_KEPT_BYTES = 1 << 16
 def _uploaded(content: bytes, dtype: str, shape: tuple[int, ...], device: int) -> Any:
     import cupy
 
-    return cupy.asarray(np.frombuffer(content, dtype).reshape(shape))
+    array = cupy.asarray(np.frombuffer(content, dtype).reshape(shape))
+    _devices.wait(device)  # who finds it may be on another stream
+    return array
