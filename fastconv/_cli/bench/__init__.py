@@ -181,6 +181,8 @@ def _write(report: Path, rows: list[Row], place: Place) -> None:
         "device": place.facts(),
         "absent": place.absent,
         "means": _report.means(rows, place.peers),
-        "rows": [vars(row) | {"case": vars(row.case)} for row in rows],
+        "rows": [
+            vars(row) | {"case": {"family": row.case.family} | vars(row.case)} for row in rows
+        ],
     }
     report.write_text(json.dumps(figures, indent=1, default=str) + "\n")

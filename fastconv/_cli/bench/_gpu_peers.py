@@ -59,7 +59,7 @@ def _layer(torch: Any, case: Layer, arrays: Sequence[Any]) -> Call:
     if case.function == "conv2d":
         return functools.partial(torch.nn.functional.conv2d, first, second, **case.numbers)
     to_input = case.function == "conv2d_grad_input"
-    absent = torch.empty(case.x if not to_input else case.w, dtype=first.dtype, device=first.device)
+    absent = torch.empty(case.x if to_input else case.w, dtype=first.dtype, device=first.device)
     x, w = (absent, second) if to_input else (second, absent)
     return functools.partial(_gradient, torch, case, first, x, w)
 
@@ -73,7 +73,7 @@ def _gradient(torch: Any, case: Layer, grad: Any, x: Any, w: Any) -> Any:
 
 
 def _is_torchs(case: Convolution, arrays: Sequence[Any]) -> bool:
-    """Whether PyTorch has the convolution: real, with zeros around, and for 'same' with a centre."""
+    """Whether PyTorch has such: real, with zeros around, and for 'same' with a centre."""
     data, kernel = arrays
     centred = case.mode == "valid" or (
         case.mode == "same" and all(kernel.shape[axis] % 2 for axis in case.axes)

@@ -29,9 +29,9 @@ class Row:
         Seconds a call of each library's, fastconv's among them.
     speedup : dict
         How many times longer than fastconv's each peer's took.
-    nanoseconds_per_output : float
+    nanoseconds_per_output : float or None
         Of fastconv's.
-    error : float
+    error : float or None
         The largest difference from the reference.
     wrong : str
         What is wrong with the values, if anything.
@@ -45,8 +45,8 @@ class Row:
     method: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     speedup: dict[str, float] = field(default_factory=dict)
-    nanoseconds_per_output: float = math.nan
-    error: float = math.inf
+    nanoseconds_per_output: float | None = None
+    error: float | None = None
     wrong: str = ""
     left_out: dict[str, str] = field(default_factory=dict)
     share_of_copy: float | None = None
@@ -126,17 +126,21 @@ def table(rows: Sequence[Row], peers: Mapping[str, str], *, shares: bool) -> str
 
 def _cells(row: Row, peers: Mapping[str, str], shares: bool) -> list[str]:
     cells = [row.case.function, row.case.name, row.case.dtypes, row.method]
-    cells += [_time_text(row.seconds.get("fastconv")), f"{row.nanoseconds_per_output:.3g}"]
-    if shares:
-        cells.append("-" if row.share_of_copy is None else f"{row.share_of_copy:.0%}")
+    cells += [
+        _text(row.seconds.get("fastconv"), format_seconds),
+        _text(row.nanoseconds_per_output, "{:.3g}".format),
+    ]
+    cells += [_text(row.share_of_copy, "{:.0%}".format)] if shares else []
     for peer in peers:
-        factor = row.speedup.get(peer)
-        cells += [_time_text(row.seconds.get(peer)), f"x{factor:.1f}" if factor else "-"]
+        cells += [
+            _text(row.seconds.get(peer), format_seconds),
+            _text(row.speedup.get(peer), "x{:.1f}".format),
+        ]
     return [*cells, row.wrong or "right"]
 
 
-def _time_text(seconds: float | None) -> str:
-    return "-" if seconds is None else format_seconds(seconds)
+def _text(figure: float | None, form: Callable[[float], str]) -> str:
+    return "-" if figure is None else form(figure)
 
 
 def left_out(rows: Sequence[Row], peers: Mapping[str, str]) -> list[str]:
