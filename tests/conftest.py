@@ -1,4 +1,7 @@
-"""Shared fixtures.  The helpers stand in oracle.py, arrays.py and shell.py beside this file."""
+"""Shared fixtures, and the backend that runs the tests.
+
+The helpers stand in oracle.py, arrays.py, shell.py and on_device.py beside this file.
+"""
 
 import os
 import sys
@@ -16,6 +19,70 @@ sys.path.insert(0, str(Path(__file__).parent))  # `import oracle` under --import
 
 # SciPy's and NumPy's own suites and the plugin that runs them: .ci/run starts them by themselves.
 collect_ignore_glob = ["upstream/*"]
+
+# Why a whole module says nothing of a GPU.
+CPU_ONLY = {
+    "test_blocks": "the CPU's kernels for blocks",
+    "test_calibrate": "calibration measures the CPU",
+    "test_documents": "the documents show the CPU",
+    "test_examples": "the examples run on the CPU",
+    "test_import": "what an import brings along is the same",
+    "test_isa": "levels of the CPU's instructions",
+    "test_kernels": "the CPU's kernels",
+    "test_layers": "the CPU's kernels for layers",
+    "test_memory": "the host's memory",
+    "test_methods": "the CPU's methods, one by one",
+    "test_ndimage_plan": "which of the CPU's methods a filter takes",
+    "test_nn_methods": "which of the CPU's methods a layer takes",
+    "test_planner": "which of the CPU's methods is chosen",
+    "test_template_sums": "the CPU's kernels for templates",
+    "test_threads": "the CPU's threads",
+    "test_tilefft": "the CPU's transforms of tiles",
+    "test_trust": "the CPU's methods, threads and caches",
+}
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--backend",
+        choices=("numpy", "standin", "cupy"),
+        default="numpy",
+        help="where arrays live: in the host's memory, on a GPU that is imitated (g++ is needed), "
+        "or on a GPU",
+    )
+
+
+def pytest_configure(config):
+    backend = config.getoption("--backend")
+    if backend == "standin":
+        sys.path.insert(0, str(Path(__file__).with_name("standin")))
+    if backend != "numpy" and not _missing(backend):
+        import on_device
+
+        on_device.move_everything()
+
+
+def _missing(backend):
+    """Why there is no such backend here."""
+    try:
+        import cupy
+    except ImportError as error:
+        return f"CuPy cannot be imported: {error}"
+    if backend == "cupy" and hasattr(cupy, "_standin"):
+        return "CuPy is the stand-in"
+    return None if cupy.is_available() else "CuPy finds no GPU"
+
+
+def pytest_collection_modifyitems(config, items):
+    backend = config.getoption("--backend")
+    if backend == "numpy":
+        return
+    missing = _missing(backend)
+    for item in items:
+        alone = item.get_closest_marker("cpu_only")
+        reason = missing or CPU_ONLY.get(item.path.stem) or (alone and alone.args[0])
+        if reason:
+            item.add_marker(pytest.mark.skip(reason=reason))
 
 
 @pytest.fixture
