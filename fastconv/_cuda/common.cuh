@@ -227,6 +227,20 @@ INLINE void add_product(T& sum, T a, T b) {
   sum = T((unsigned long long)sum + (unsigned long long)a * (unsigned long long)b);
 }
 
+// --- sums in order -------------------------------------------------------------------------------
+
+// A tap of a sum in order: its number in the kernel, that of the one it is folded with or -1, and
+// its weight.
+struct OrderedTap {
+  Index first, second;
+  double weight;
+};
+
+INLINE double times(double a, double b) { return __dmul_rn(a, b); }
+INLINE double plus(double a, double b) { return __dadd_rn(a, b); }
+INLINE float times(float a, float b) { return __fmul_rn(a, b); }
+INLINE float plus(float a, float b) { return __fadd_rn(a, b); }
+
 // --- boundaries ----------------------------------------------------------------------------------
 
 enum Boundary { ZERO, CONSTANT, REFLECT, MIRROR, NEAREST, WRAP };  // as in _problem.py

@@ -12,31 +12,24 @@
 
 // --- images --------------------------------------------------------------------------------------
 
-// A tile of ROWS × COLUMNS outputs in one plane; axes are planes, rows and columns. Neighbouring
-// columns may be channels of one pixel: `group` of them.
+// A tile of outputs; the axes are planes, rows and columns. Large kernels are taken in parts, each
+// with the data that it meets.
 extern "C" __global__ void __launch_bounds__(THREADS) image(const Filter p) {
   if (stays_idle(p.only_if)) return;
   DYNAMIC_SHARED(memory);
-  Index block = blockIdx.x;
-  const Index first_column = block % p.tiles[1] * COLUMNS;
-  block /= p.tiles[1];
-  const Index first_row = block % p.tiles[0] * ROWS;
-  block /= p.tiles[0];
-  const Index plane = block % p.outputs[0];
-  const Origin at = origin_of(p, block / p.outputs[0]);
-  const int tx = threadIdx.x % COLUMNS, ty = threadIdx.x / COLUMNS;
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const Tile t = tile_of(p);
   const int group = p.group;
 
   SUM sums[OUTPUTS] = {};
   for (int kz = 0; kz < p.taps[0]; kz++) {
-    const Index z = source_of(plane + p.offset[0] + kz, p.extent[0], p.boundary);
+    const Index z = source_of(t.plane + p.offset[0] + kz, p.extent[0], p.boundary);
     if (z < 0 && p.boundary == ZERO) continue;
     for (int ky0 = 0; ky0 < p.taps[1]; ky0 += p.chunk[0]) {
-      const int tall = min(p.chunk[0], p.taps[1] - ky0), rows = ROWS + tall - 1;
+      const int tall = min(p.chunk[0], p.taps[1] - ky0);
+      const Index row = t.row + p.offset[1] + ky0;
       for (int kx0 = 0; kx0 < p.taps[2]; kx0 += p.chunk[1]) {
         const int wide = min(p.chunk[1], p.taps[2] - kx0), pitch = COLUMNS + (wide - 1) * group;
+        const Index column = t.column + (p.offset[2] + kx0) * group;
         const int packed = (tall + PACK - 1) / PACK * PACK;
         SUM* taps = (SUM*)memory;  // column by column
         SUM* tile = taps + packed * wide;
@@ -45,39 +38,25 @@ extern "C" __global__ void __launch_bounds__(THREADS) image(const Filter p) {
         for (int i = threadIdx.x; i < tall * wide; i += THREADS) {
           const int ky = i % tall, kx = i / tall;
           const SUM tap =
-              at.w[kz * p.w_stride[0] + (ky0 + ky) * p.w_stride[1] + (kx0 + kx) * p.w_stride[2]];
+              t.at.w[kz * p.w_stride[0] + (ky0 + ky) * p.w_stride[1] + (kx0 + kx) * p.w_stride[2]];
           taps[kx * packed + ky] = tap;
           infinite = infinite || !is_finite(tap);
         }
-        for (int c = lane; c < pitch; c += 32) {
-          const Index q = first_column + c + (p.offset[2] + kx0) * group;
-          Index pixel = q / group;
-          if (q < pixel * group) pixel--;
-          const Index column = source_of(pixel, p.extent[2], p.boundary);
-          const X* from = at.x + column * p.x_stride[2] + (q - pixel * group) * p.x_channel;
-          from += z * p.x_stride[0];
-          const bool inside = column >= 0 && z >= 0;
-#pragma unroll 4
-          for (int r = warp; r < rows; r += THREADS / 32) {
-            const Index row = source_of(first_row + r + p.offset[1] + ky0, p.extent[1], p.boundary);
-            tile[r * pitch + c] =
-                inside && row >= 0 ? convert<SUM>(from[row * p.x_stride[1]]) : outside;
-          }
-        }
+        stage(p, t.at.x, z, row, column, ROWS + tall - 1, pitch,
+              [=](int r, int c) { return tile + r * pitch + c; });
         // What lies beyond an edge of zeros meets no tap, not even an infinite one.
         const bool guarded = __syncthreads_or(infinite) && p.boundary == ZERO;
-        const SUM* first = tile + ty * OUTPUTS * pitch + tx;
+        const SUM* first = tile + t.y * pitch + t.x;
         if (!guarded) {
           for (int kx = 0; kx < wide; kx++)
             sum_taps(sums, taps + kx * packed, tall, ColumnWindow{first + kx * group, pitch});
         } else {
-          const Index channel = (first_column + tx) / group + p.offset[2] + kx0;
-          const Index row = first_row + ty * OUTPUTS + p.offset[1] + ky0;
+          const Index pixel = (t.column + t.x) / group + p.offset[2] + kx0;
           for (int kx = 0; kx < wide; kx++)
             for (int i = 0; i < OUTPUTS * tall; i++) {
               const int ky = i / OUTPUTS, r = i % OUTPUTS;
-              if (channel + kx < 0 || channel + kx >= p.extent[2] || row + ky + r < 0 ||
-                  row + ky + r >= p.extent[1])
+              if (pixel + kx < 0 || pixel + kx >= p.extent[2] || row + t.y + ky + r < 0 ||
+                  row + t.y + ky + r >= p.extent[1])
                 continue;
               const SUM tap = taps[kx * packed + ky];
               if (SPARSE && is_zero(tap)) continue;
@@ -90,16 +69,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) image(const Filter p) {
       }
     }
   }
-
-  const Index column = first_column + tx;
-  if (column >= p.outputs[2] * group) return;
-  RESULT* out = at.out + plane * p.out_stride[0] + column / group * p.out_stride[2] +
-                column % group * p.out_channel;
-#pragma unroll
-  for (int r = 0; r < OUTPUTS; r++) {
-    const Index row = first_row + ty * OUTPUTS + r;
-    if (row < p.outputs[1]) store(out + row * p.out_stride[1], sums[r], p.divisor);
-  }
+  put(p, t, sums, p.divisor);
 }
 
 // --- lines ---------------------------------------------------------------------------------------
@@ -164,3 +134,53 @@ extern "C" __global__ void __launch_bounds__(THREADS) line(const Filter p) {
     if (first + i < p.outputs[2])
       store(out + (first + i) * p.out_stride[2], data[with_gaps(i)], p.divisor);
 }
+
+// --- sums in order -------------------------------------------------------------------------------
+
+#if ORDERED
+// The taps of a list that is staged: where in the tile they and their fellows are, from an output
+// on.
+struct StagedTap {
+  int first, second;
+  SUM weight;
+};
+
+// A tile of outputs whose sums keep the order of a list of taps, each product and sum rounded by
+// itself, as SciPy's are. One plane, one staged window; w is the list.
+extern "C" __global__ void __launch_bounds__(THREADS) image_in_order(const Filter p) {
+  DYNAMIC_SHARED(memory);
+  const Tile t = tile_of(p);
+  const int pitch = COLUMNS + (p.taps[2] - 1) * p.group;
+  StagedTap* taps = (StagedTap*)memory;
+  SUM* tile = (SUM*)(taps + p.listed);
+  const OrderedTap* list = (const OrderedTap*)p.w;
+  for (int i = threadIdx.x; i < p.listed; i += THREADS) {
+    const auto place = [&](Index number) {
+      return int(number / p.step[0] % p.taps[1] * pitch + number / p.step[1] % p.taps[2] * p.group);
+    };
+    taps[i].first = place(list[i].first);
+    taps[i].second = list[i].second < 0 ? -1 : place(list[i].second);
+    taps[i].weight = SUM(list[i].weight);
+  }
+  stage(p, t.at.x, t.plane, t.row + p.offset[1], t.column + p.offset[2] * p.group,
+        ROWS + p.taps[1] - 1, pitch, [=](int r, int c) { return tile + r * pitch + c; });
+  __syncthreads();
+
+  const SUM* mine = tile + t.y * pitch + t.x;
+  SUM sums[OUTPUTS] = {};
+  for (int i = 0; i < p.listed; i++) {
+    const StagedTap tap = taps[i];
+#pragma unroll
+    for (int r = 0; r < OUTPUTS; r++) {
+      SUM value = mine[r * pitch + tap.first];
+      if (tap.second >= 0) {
+        const SUM other = mine[r * pitch + tap.second];
+        value = plus(value, p.fold < 0 ? -other : other);
+      }
+      const SUM product = times(value, tap.weight);
+      sums[r] = i == 0 ? product : plus(sums[r], product);
+    }
+  }
+  put(p, t, sums, 0);
+}
+#endif

@@ -64,17 +64,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) plain(const General p) {
   ((RESULT*)p.out)[o.out] = Stored<RESULT, CUT>::of(sum);
 }
 
-// A tap of a sum in order: its number, that of the one it is folded with or -1, and its weight.
-struct OrderedTap {
-  Index first, second;
-  double weight;
-};
-
-INLINE double times(double a, double b) { return __dmul_rn(a, b); }
-INLINE double plus(double a, double b) { return __dadd_rn(a, b); }
-INLINE float times(float a, float b) { return __fmul_rn(a, b); }
-INLINE float plus(float a, float b) { return __fadd_rn(a, b); }
-
 // Sums in the order of a list of taps, each product and sum rounded by itself, as SciPy's are. A
 // folded tap adds (or subtracts, by the sign of `fold`) its two data before it multiplies.
 #if ORDERED

@@ -17,16 +17,9 @@ constexpr int PITCH = COLUMNS + 1;
 extern "C" __global__ void __launch_bounds__(THREADS) two_passes(const Filter p) {
   if (stays_idle(p.only_if)) return;
   DYNAMIC_SHARED(memory);
-  Index block = blockIdx.x;
-  const Index first_column = block % p.tiles[1] * COLUMNS;
-  block /= p.tiles[1];
-  const Index first_row = block % p.tiles[0] * ROWS;
-  block /= p.tiles[0];
-  const Index plane = block % p.outputs[0];
-  const Origin at = origin_of(p, block / p.outputs[0]);
-  const int tx = threadIdx.x % COLUMNS, ty = threadIdx.x / COLUMNS;
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const Tile t = tile_of(p);
   const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const Index row = t.row + p.offset[1];
 
   const int tall = p.taps[1], wide = p.taps[2];
   const int rows = ROWS + tall - 1, columns = COLUMNS + wide - 1, pitch = with_gaps(columns) + 1;
@@ -36,23 +29,15 @@ extern "C" __global__ void __launch_bounds__(THREADS) two_passes(const Filter p)
   SUM* between = tile + rows * pitch;
 
   for (int k = threadIdx.x; k < tall; k += THREADS) row_taps[k] = ((const SUM*)p.w_rows)[k];
-  for (int k = threadIdx.x; k < wide; k += THREADS) column_taps[k] = at.w[k];
-  for (int c = lane; c < columns; c += 32) {
-    const Index column = source_of(first_column + c + p.offset[2], p.extent[2], p.boundary);
-    const X* from = at.x + column * p.x_stride[2] + plane * p.x_stride[0];
-#pragma unroll 4
-    for (int r = warp; r < rows; r += THREADS / 32) {
-      const Index row = source_of(first_row + r + p.offset[1], p.extent[1], p.boundary);
-      tile[r * pitch + with_gaps(c)] =
-          column >= 0 && row >= 0 ? convert<SUM>(from[row * p.x_stride[1]]) : outside;
-    }
-  }
+  for (int k = threadIdx.x; k < wide; k += THREADS) column_taps[k] = t.at.w[k];
+  stage(p, t.at.x, t.plane, row, t.column + p.offset[2], rows, columns,
+        [=](int r, int c) { return tile + r * pitch + with_gaps(c); });
   __syncthreads();
 
   for (int i = threadIdx.x; i < rows * SEGMENTS; i += THREADS) {
     const int r = i / SEGMENTS, start = i % SEGMENTS * OUTPUTS;
     SUM sums[OUTPUTS] = {};
-    const bool inside = source_of(first_row + r + p.offset[1], p.extent[1], p.boundary) >= 0;
+    const bool inside = source_of(row + r, p.extent[1], p.boundary) >= 0;
     if (inside) sum_taps(sums, column_taps, wide, LineWindow{tile + r * pitch + with_gaps(start)});
 #pragma unroll
     for (int s = 0; s < OUTPUTS; s++) {
@@ -63,13 +48,6 @@ extern "C" __global__ void __launch_bounds__(THREADS) two_passes(const Filter p)
   __syncthreads();
 
   SUM sums[OUTPUTS] = {};
-  sum_taps(sums, row_taps, tall, ColumnWindow{between + ty * OUTPUTS * PITCH + tx, PITCH});
-  const Index column = first_column + tx;
-  if (column >= p.outputs[2]) return;
-  RESULT* out = at.out + plane * p.out_stride[0] + column * p.out_stride[2];
-#pragma unroll
-  for (int r = 0; r < OUTPUTS; r++) {
-    const Index row = first_row + ty * OUTPUTS + r;
-    if (row < p.outputs[1]) store(out + row * p.out_stride[1], sums[r], p.divisor_rows);
-  }
+  sum_taps(sums, row_taps, tall, ColumnWindow{between + t.y * PITCH + t.x, PITCH});
+  put(p, t, sums, p.divisor_rows);
 }

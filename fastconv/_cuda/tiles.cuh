@@ -108,3 +108,61 @@ INLINE Origin origin_of(const Filter& p, Index batch) {
   }
   return o;
 }
+
+// The tile of ROWS × COLUMNS outputs that a block computes in one plane, and this thread's column
+// and first row in it. Neighbouring columns may be channels of one pixel: `group` of them.
+struct Tile {
+  Index row, column, plane;  // first ones
+  Origin at;
+  int x, y;
+};
+
+INLINE Tile tile_of(const Filter& p) {
+  Index block = blockIdx.x;
+  Tile t;
+  t.column = block % p.tiles[1] * COLUMNS;
+  block /= p.tiles[1];
+  t.row = block % p.tiles[0] * ROWS;
+  block /= p.tiles[0];
+  t.plane = block % p.outputs[0];
+  t.at = origin_of(p, block / p.outputs[0]);
+  t.x = threadIdx.x % COLUMNS;
+  t.y = threadIdx.x / COLUMNS * OUTPUTS;
+  return t;
+}
+
+// Bring rows × columns elements of plane z of x̃ into shared memory, from a row and a column on (in
+// channels): place(r, c) is where one goes. A warp takes a row.
+template <class Place>
+INLINE void stage(const Filter& p, const X* x, Index z, Index first_row, Index first_column,
+                  int rows, int columns, Place place) {
+  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
+  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  for (int c = lane; c < columns; c += 32) {
+    const Index q = first_column + c;
+    Index pixel = q / p.group;
+    if (q < pixel * p.group) pixel--;
+    const Index column = source_of(pixel, p.extent[2], p.boundary);
+    const X* from = x + column * p.x_stride[2] + (q - pixel * p.group) * p.x_channel;
+    from += z * p.x_stride[0];
+    const bool inside = column >= 0 && z >= 0;
+#pragma unroll 4
+    for (int r = warp; r < rows; r += THREADS / 32) {
+      const Index row = source_of(first_row + r, p.extent[1], p.boundary);
+      *place(r, c) = inside && row >= 0 ? convert<SUM>(from[row * p.x_stride[1]]) : outside;
+    }
+  }
+}
+
+// Write this thread's sums.
+INLINE void put(const Filter& p, const Tile& t, const SUM* sums, double divisor) {
+  const Index column = t.column + t.x;
+  if (column >= p.outputs[2] * p.group) return;
+  RESULT* out = t.at.out + t.plane * p.out_stride[0] + column / p.group * p.out_stride[2] +
+                column % p.group * p.out_channel;
+#pragma unroll
+  for (int r = 0; r < OUTPUTS; r++) {
+    const Index row = t.row + t.y + r;
+    if (row < p.outputs[1]) store(out + row * p.out_stride[1], sums[r], divisor);
+  }
+}

@@ -66,6 +66,9 @@ _FIELDS: list[tuple[Any, ...]] = [
     ("group", np.int32),
     ("width", np.int32),
     ("boundary", np.int32),
+    ("listed", np.int32),
+    ("fold", np.int32),
+    ("step", np.int64, 2),
     ("fill", np.float64, 2),
     ("divisor", np.float64),
     ("divisor_rows", np.float64),
@@ -315,7 +318,9 @@ def _tiles(problem: Problem, plan: _Plan) -> tuple[tuple[int, int], int]:
 def _images(problem: Problem, form: Form, plan: _Plan) -> _Launch:
     dtype = problem.dtype
     chunk = [min(_IMAGE_CHUNK, a.taps) for a in (plan.rows, plan.columns)]
-    while (shared := _image_bytes(dtype, *chunk, plan.channels.outputs)) > PLAIN_SHARED_BYTES:
+    while (
+        shared := _image_bytes(dtype, chunk[0], chunk[1], plan.channels.outputs)
+    ) > PLAIN_SHARED_BYTES:
         longest = chunk.index(max(chunk))
         chunk[longest] = max(chunk[longest] // 2 // _STEP * _STEP, 1)
     tiles, blocks = _tiles(problem, plan)
@@ -425,7 +430,22 @@ def correlate_in_order(problem: Problem, x: Any, taps: Any, fold: int, out: Any)
 @functools.lru_cache(maxsize=_KEPT)
 def _ordered(problem: Problem, form: Form, taps: int, fold: int) -> _Launch:
     axes = _axes(problem, form.x, form.w, form.out)
-    return _general(problem, form, axes, "ordered", math.prod(problem.out), taps, fold)
+    plan = _plan(axes)
+    shared = 0 if plan is None else _in_order_bytes(problem.dtype, plan, taps)
+    if plan is None or plan.planes.slides or shared > PLAIN_SHARED_BYTES:
+        return _general(problem, form, axes, "ordered", math.prod(problem.out), taps, fold)
+    tiles, blocks = _tiles(problem, plan)
+    # How far apart taps of neighbouring rows, and columns, stand in the kernel.
+    step = [math.prod(problem.w[a.number + 1 :]) for a in (plan.rows, plan.columns)]
+    parameters = _FILTERS.parameters(
+        **_parameters(problem, form, plan),
+        tiles=tiles,
+        listed=taps,
+        fold=fold,
+        step=step,
+    )
+    chosen = options(problem, form, ordered=True)
+    return _Launch(_FILTERS, "image_in_order", chosen, blocks, parameters, shared)
 
 
 def _general(
@@ -455,16 +475,17 @@ def _general(
         fold=fold,
         fill=fill(problem),
     )
-    chosen = (*options(problem, form), f"-DORDERED={int(name == 'ordered')}")
+    chosen = options(problem, form, ordered=name == "ordered")
     return _Launch(_GENERAL, name, chosen, -(-count // _THREADS), parameters)
 
 
-def options(problem: Problem, form: Form) -> tuple[str, ...]:
+def options(problem: Problem, form: Form, *, ordered: bool = False) -> tuple[str, ...]:
     """Return what the sources are compiled with."""
     return (
         *element_options(X=form.x_dtype, SUM=problem.dtype, RESULT=form.out_dtype),
         f"-DCUT={int(problem.cut is not None)}",
         f"-DSPARSE={int(form.sparse)}",
+        f"-DORDERED={int(ordered)}",
     )
 
 
@@ -493,6 +514,12 @@ def _rows_of_tile(dtype: np.dtype[Any]) -> int:
 def _image_bytes(dtype: np.dtype[Any], tall: int, wide: int, group: int) -> int:
     tile = (_rows_of_tile(dtype) + tall - 1) * (_COLUMNS + (wide - 1) * group)
     return (tile + _packed(tall, dtype) * wide) * dtype.itemsize
+
+
+def _in_order_bytes(dtype: np.dtype[Any], plan: _Plan, taps: int) -> int:
+    staged = 8 + dtype.itemsize  # two places in the tile, and a weight
+    tile = _image_bytes(dtype, plan.rows.taps, plan.columns.taps, plan.channels.outputs)
+    return taps * staged + tile
 
 
 def _two_passes_bytes(dtype: np.dtype[Any], tall: int, wide: int) -> int:
@@ -550,17 +577,18 @@ def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
     for code in sums:
         dtype = np.dtype(code)
         for cut in (0, 1) if code in "fd" else (0,):
-            for x, out in ((dtype, dtype), *_CONVERSIONS.get(code, ())):
+            for x, out in ((code, code), *_CONVERSIONS.get(code, ())):
                 for sparse in (0, 1) if x == out else (0,):
                     chosen = (
                         *element_options(X=np.dtype(x), SUM=dtype, RESULT=np.dtype(out)),
                         f"-DCUT={cut}",
                         f"-DSPARSE={sparse}",
+                        f"-DORDERED={int(code in 'fd')}",
                     )
                     yield _FILTERS, chosen
+                    yield _GENERAL, chosen
                     if code in "fd" and not sparse:
                         yield _PASSES, (*chosen, *element_options(BETWEEN=dtype))
-                    yield _GENERAL, (*chosen, f"-DORDERED={int(code in 'fd')}")
 
 
 # Data and results of other dtypes than sums: every dtype that is read, and written.
