@@ -17,11 +17,12 @@ from fastconv import _devices
 from fastconv._cuda import Kernels, address, element_options, element_strides
 from fastconv._problem import Boundary, Shape
 
-# What the source agrees on with this file: threads of a block, and columns whose sums they form
-# together.
+# What the source agrees on with this file: threads of a block, columns whose sums they form
+# together, and elements that a thread reads before it waits for the first of them.
 _THREADS = 256
 _FINISH_THREADS = 512
 _POSITIONS = 1024
+_BATCH = 4
 # Blocks that look at an image: a few for every multiprocessor of the largest devices.
 _LOOKING_BLOCKS = 512
 # Lines are summed by chunks of so many elements, more where windows are long.
@@ -87,6 +88,7 @@ _KERNELS = Kernels(
         "THREADS": _THREADS,
         "FINISH_THREADS": _FINISH_THREADS,
         "POSITIONS": _POSITIONS,
+        "BATCH": _BATCH,
     },
 )
 
@@ -107,7 +109,7 @@ def look_at_image(
 ) -> tuple[float, float, float, int]:
     """Return sum, least, most and number of the finite pixels; waits for them."""
     shape, strides = _lengthened(x)
-    blocks = _blocks_of(shape)
+    blocks = _looking_blocks(x)
     parts = _devices.empty((blocks, 4), np.float64, _devices.of(x))
     _launch("look", x, dtype, blocks, x=address(x), to=address(parts), extent=shape, stride=strides)
     total, least, most, count = _devices.to_host(parts).T
@@ -118,7 +120,7 @@ def look_at_image(
 def centre_image(x: Any, out: Any, centre: float, scale: float, threads: int = 1) -> Any:
     """Fill `out` with centred pixels; return an array of one number, the sum of their squares."""
     shape, strides = _lengthened(x)
-    blocks = _blocks_of(shape)
+    blocks = _looking_blocks(x)
     parts = _devices.empty(blocks, np.float64, _devices.of(x))
     _launch(
         "centre",
@@ -136,6 +138,16 @@ def centre_image(x: Any, out: Any, centre: float, scale: float, threads: int = 1
     total = _devices.empty(1, np.float64, _devices.of(x))
     _launch("add_up", x, out.dtype, 1, to=address(total), squares=address(parts), size=(blocks,))
     return total
+
+
+def in_rows(x: Any) -> Any:
+    """
+    Return an image as it is where its neighbours along the last axis lie nearest to each other.
+
+    Others are copied: which sums come first follows the strides, and results are to be the same.
+    """
+    steps = [abs(s) for s, n in zip(x.strides, x.shape, strict=True) if n > 1]
+    return x if not steps or steps[-1] == min(steps) else x.copy(order="C")
 
 
 def match_tile(taps: Shape, out: Shape) -> Shape:
@@ -270,6 +282,8 @@ def padded(image: Any, widths: list[tuple[int, int]], mode: Any, **rest: Any) ->
 
     if mode == "median":  # which CuPy does not know
         return cupy.asarray(np.pad(_devices.to_host(image), widths, mode, **rest))
+    if "constant_values" in rest:  # which CuPy takes as pairs
+        rest["constant_values"] = np.broadcast_to(rest["constant_values"], (image.ndim, 2)).tolist()
     return cupy.pad(image, widths, mode, **rest)
 
 
@@ -298,10 +312,9 @@ def _lengthened(x: Any) -> tuple[Shape, Shape]:
     return shape, strides
 
 
-def _blocks_of(shape: Shape) -> int:
+def _looking_blocks(x: Any) -> int:
     """Tell how many blocks look at an image, or centre it: four pixels a thread, or more."""
-    segments = -(-shape[2] // (4 * _THREADS))
-    return min(shape[0] * shape[1] * segments, _LOOKING_BLOCKS)
+    return min(-(-x.size // (_BATCH * _THREADS)), _LOOKING_BLOCKS)
 
 
 def _chunk(taps: int) -> int:

@@ -290,6 +290,8 @@ class _Match:
                 kernel = choice.prepare(kernel.w)
             pixels = x[window]
             if as_it_is:
+                if problem.device is not None:
+                    pixels = _gpu_match.in_rows(pixels)
                 choice.run(pixels, kernel, out[region], self.threads)
                 squares = math.inf
                 continue

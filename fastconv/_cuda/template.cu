@@ -12,8 +12,6 @@
 // that over k columns, here and k columns on.
 #include "common.cuh"
 
-// Elements that a thread reads before it waits for the first of them.
-constexpr int BATCH = 4;
 // Sums that a thread forms along columns.
 constexpr int EACH = POSITIONS / FINISH_THREADS;
 
@@ -46,24 +44,32 @@ INLINE double joined(double* shared, double v, Join join) {
 
 // --- pixels --------------------------------------------------------------------------------------
 
-// Calls visit(number, pixel) for this block's share of the image, in the order of rows.
+// Calls visit(number, pixel) for this block's share of the image. Pixels are numbered row by row,
+// however they lie, so that sums of them are in one order.
 template <class Visit>
 INLINE void each_pixel(const Match& p, Visit visit) {
-  constexpr Index segment = THREADS * BATCH;
-  const Index columns = p.extent[2], segments = (columns + segment - 1) / segment;
-  for (Index item = blockIdx.x; item < p.extent[0] * p.extent[1] * segments; item += gridDim.x) {
-    const Index row = item / segments, first = item % segments * segment + threadIdx.x;
-    const X* x = (const X*)p.x + row / p.extent[1] * p.stride[0] + row % p.extent[1] * p.stride[1];
+  constexpr Index share = THREADS * BATCH;
+  const Index columns = p.extent[2], rows = p.extent[1], count = p.extent[0] * rows * columns;
+  const auto pixel = [&](Index number) {
+    Index at = number * p.stride[2];
+    if (number >= columns) {
+      const Index row = number / columns;
+      at -= row * columns * p.stride[2];
+      at += row / rows * p.stride[0] + row % rows * p.stride[1];
+    }
+    return convert<double>(((const X*)p.x)[at]);
+  };
+  for (Index first = blockIdx.x * share; first < count; first += gridDim.x * share) {
     double v[BATCH];
 #pragma unroll
     for (int b = 0; b < BATCH; b++) {
-      const Index column = first + b * THREADS;
-      v[b] = column < columns ? convert<double>(x[column * p.stride[2]]) : 0;
+      const Index number = first + b * THREADS + threadIdx.x;
+      v[b] = number < count ? pixel(number) : 0;
     }
 #pragma unroll
     for (int b = 0; b < BATCH; b++) {
-      const Index column = first + b * THREADS;
-      if (column < columns) visit(row * columns + column, v[b]);
+      const Index number = first + b * THREADS + threadIdx.x;
+      if (number < count) visit(number, v[b]);
     }
   }
 }
