@@ -7,7 +7,7 @@ CuPy's and by the kernels of fastconv/_cuda/template.cu. All run on the current 
 
 from __future__ import annotations
 
-import math
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -100,6 +100,7 @@ def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
         yield _KERNELS, _options(dtype, np.dtype("f" if char in "ef" else "d"))
 
 
+@functools.lru_cache(maxsize=64)
 def _options(stored: np.dtype[Any], scalar: np.dtype[Any]) -> tuple[str, ...]:
     return element_options(X=stored, SCALAR=scalar)
 
@@ -187,71 +188,68 @@ def finish_match(
     """
     device = _devices.of(x)
     lacking = 3 - x.ndim
-    one = (1,) * lacking
-    tile = match_tile(taps, out.shape)
+    one, zero = (1,) * lacking, (0,) * lacking
+    shape, taps, offset = one + out.shape, one + tuple(taps), zero + tuple(offset)
+    tile = match_tile(taps[lacking:], out.shape)
     tiles = tuple(-(-n // t) for n, t in zip(out.shape, tile, strict=True))
-    normed = factors["normed"]
-    marks = _devices.zeros(tiles, np.uint8, device) if normed else None
-    scaled_level = level * scale
+    marks = _devices.zeros(tiles, np.uint8, device) if factors["normed"] else None
     squares = factors.pop("squares", None)
-    common = {
-        "x": address(x),
-        "marks": address(marks) if normed else 0,
-        "squares": 0 if squares is None else address(squares),
-        "extent": one + x.shape,
-        "stride": (0,) * lacking + element_strides(x),
-        "taps": one + taps,
-        "out_stride": (math.prod(out.shape[-2:]), out.shape[-1]),
-        "tile": one + tile,
-        "tiles": one + tiles,
-        "boundary": int(boundary),
-        "measure": measure,
-        "fill": 0.0 if fill is None or boundary == Boundary.ZERO else float(fill[0]),
-        "scale": scale,
-        "level": scaled_level,
-        "offset": (level - centre) * scale,
-        "around": factors["flat"] * abs(scaled_level),
-        "inverse": 1 / factors["pixels"],
+    pieces = -(-taps[2] // (_POSITIONS // 2))
+    piece = -(-taps[2] // pieces)
+    work = _KERNELS.parameters(
+        x=address(x),
+        marks=0 if marks is None else address(marks),
+        squares=0 if squares is None else address(squares),
+        extent=one + x.shape,
+        stride=zero + element_strides(x),
+        taps=taps,
+        chunk=(_chunk(taps[0]), _chunk(taps[1])),
+        out_stride=(shape[1] * shape[2], shape[2]),
+        tile=one + tile,
+        tiles=one + tiles,
+        piece=piece,
+        columns=_POSITIONS - piece + 1,
+        boundary=int(boundary),
+        measure=measure,
+        fill=0.0 if fill is None or boundary == Boundary.ZERO else float(fill[0]),
+        scale=scale,
+        level=level * scale,
+        offset=(level - centre) * scale,
+        around=factors["flat"] * abs(level * scale),
+        inverse=1 / factors["pixels"],
         **factors,
-    }
-    wide, places = one + taps, (0,) * lacking + tuple(offset)
-    for start, size in _regions(one + out.shape, wide):
-        region = {**common, "start": start, "size": size}
-        region["first"] = tuple(i + o for i, o in zip(start, places, strict=True))
-        first = sum(i * s for i, s in zip(start, (*common["out_stride"], 1), strict=True))
-        region["out"] = address(out) + first * out.itemsize
-        _finish(x, out.dtype, wide, size, region, device)
+    )
+    options = _options(x.dtype, out.dtype)
+    for start, size in _regions(shape, taps):
+        work["start"], work["size"] = start, size
+        work["first"] = [i + o for i, o in zip(start, offset, strict=True)]
+        first = (start[0] * shape[1] + start[1]) * shape[2] + start[2]
+        work["out"] = address(out) + first * out.itemsize
+        _finish(options, taps, size, work, device)
     return np.zeros(tiles, np.uint8) if marks is None else _devices.to_host(marks)
 
 
 def _finish(
-    x: Any, dtype: np.dtype[Any], taps: Shape, size: Shape, region: dict[str, Any], device: Any
+    options: tuple[str, ...], taps: Shape, size: Shape, work: np.ndarray, device: int | None
 ) -> None:
     """Finish a region's outputs: sums along planes, along rows, and along columns."""
     rows, columns = size[1] + taps[1] - 1, size[2] + taps[2] - 1
-    region["inner"], region["outer"] = (rows * columns, columns), (1, size[0])
-    region["chunk"] = [_chunk(m) for m in taps[:2]]
-    held = []
-    for axis in (0, 1):
+    work["inner"], work["outer"] = (rows * columns, columns), (1, size[0])
+    held = []  # what was summed must not be given away before the next sums are made of it
+    for axis, lines in ((0, rows * columns), (1, size[0] * columns)):
         if axis == 0 and taps[0] == 1:
             continue
-        counts = _elements(size[axis], taps[axis])
-        step = region["inner"][axis] * region["outer"][axis]
-        sums = _devices.empty((sum(counts) * step, 2), np.float64, device)
+        ends, totals, begins = _elements(size[axis], taps[axis])
+        sums = _devices.empty(((ends + totals + begins) * lines, 2), np.float64, device)
         held.append(sums)
-        for name, first in zip(
-            ("ends", "totals", "begins"), (0, counts[0], counts[0] + counts[1]), strict=True
-        ):
-            addresses = region.setdefault(name, [0, 0])
-            addresses[axis] = address(sums) + first * step * _PAIR_BYTES
+        work["axis"] = axis
+        work["ends"][axis] = address(sums)
+        work["totals"][axis] = address(sums) + ends * lines * _PAIR_BYTES
+        work["begins"][axis] = address(sums) + (ends + totals) * lines * _PAIR_BYTES
         name = "sum_planes" if axis == 1 and taps[0] > 1 else "sum_pixels"
-        blocks = -(-counts[1] * step // _THREADS)
-        _launch(name, x, dtype, blocks, **{**region, "axis": axis})
-    pieces = -(-taps[2] // (_POSITIONS // 2))
-    piece = -(-taps[2] // pieces)
-    width = _POSITIONS - piece + 1
-    blocks = size[0] * size[1] * -(-size[2] // width)
-    _launch("finish", x, dtype, blocks, **region, piece=piece, columns=width)
+        _KERNELS.launch(name, options, -(-totals * lines // _THREADS), _THREADS, work)
+    blocks = size[0] * size[1] * -(-size[2] // int(work["columns"]))
+    _KERNELS.launch("finish", options, blocks, _FINISH_THREADS, work)
 
 
 def gather(x: Any, first: Shape, size: Shape, boundary: int, fill: np.ndarray | None) -> Any:
@@ -289,9 +287,8 @@ def padded(image: Any, widths: list[tuple[int, int]], mode: Any, **rest: Any) ->
 
 def _launch(name: str, image: Any, scalar: np.dtype[Any], blocks: int, **values: Any) -> None:
     """Start a kernel for an image, and for numerators and results of a dtype."""
-    threads = _FINISH_THREADS if name == "finish" else _THREADS
-    options = _options(image.dtype, scalar)
-    _KERNELS.launch(name, options, blocks, threads, _KERNELS.parameters(**values))
+    work = _KERNELS.parameters(**values)
+    _KERNELS.launch(name, _options(image.dtype, scalar), blocks, _THREADS, work)
 
 
 def _lengthened(x: Any) -> tuple[Shape, Shape]:
@@ -338,14 +335,19 @@ def _sum_bytes(size: Shape, taps: Shape) -> int:
     return pairs * _PAIR_BYTES
 
 
-def _regions(out: Shape, taps: Shape) -> Iterator[tuple[Shape, Shape]]:
-    """Cut outputs so that their sums are held at once; yield starts and sizes of regions."""
+@functools.lru_cache(maxsize=256)
+def _regions(out: Shape, taps: Shape) -> list[tuple[Shape, Shape]]:
+    """Cut outputs so that their sums are held at once: return starts and sizes of regions."""
     size = list(out)
     while _sum_bytes(tuple(size), taps) > _SUM_BYTES and max(size) > 1:
         # Where windows overlap the least beyond what is cut.
         longest = max((a for a in range(3) if size[a] > 1), key=lambda a: size[a] / taps[a])
         size[longest] = -(-size[longest] // 2)
     counts = [-(-n // s) for n, s in zip(out, size, strict=True)]
-    for index in np.ndindex(*counts):
-        start = tuple(i * s for i, s in zip(index, size, strict=True))
-        yield start, tuple(min(s, n - i) for i, s, n in zip(start, size, out, strict=True))
+    starts = [
+        tuple(i * s for i, s in zip(index, size, strict=True)) for index in np.ndindex(*counts)
+    ]
+    return [
+        (start, tuple(min(s, n - i) for i, s, n in zip(start, size, out, strict=True)))
+        for start in starts
+    ]

@@ -616,10 +616,11 @@ def match_template(
 
     Parameters
     ----------
-    image : array_like, shape (M, N) or (M, N, P)
+    image : array_like or cupy.ndarray, shape (M, N) or (M, N, P)
         Where to look; real numbers.
-    template : array_like, shape (m, n) or (m, n, p)
-        What to look for; no larger than the image along any axis.
+    template : array_like or cupy.ndarray, shape (m, n) or (m, n, p)
+        What to look for; no larger than the image along any axis. Both arrays are NumPy's, or both
+        are CuPy's on one GPU.
     pad_input : bool, optional
         Extend the image, so that the result has its shape and belongs to the template's centre,
         index m // 2; otherwise the result belongs to the template's first pixel.
@@ -643,10 +644,11 @@ def match_template(
 
     Returns
     -------
-    ndarray
+    ndarray or cupy.ndarray
         Of shape (M - m + 1, N - n + 1), and P - p + 1 where there are three axes, or of the image's
-        shape; float32 for an image of float16 or float32, float64 for any other. The best match has
-        the greatest value; by the sums of squared differences, the least.
+        shape; float32 for an image of float16 or float32, float64 for any other; CuPy's where the
+        arguments are. The best match has the greatest value; by the sums of squared differences,
+        the least.
 
     Raises
     ------
@@ -654,7 +656,7 @@ def match_template(
         If the image is neither 2-D nor 3-D, the template is empty, has other axes or is larger than
         the image; if the mode or the measure is unknown.
     TypeError
-        If an array holds anything but real numbers.
+        If an array holds anything but real numbers, or the arrays are apart.
 
     Notes
     -----
@@ -670,6 +672,10 @@ def match_template(
     thousandth of its denominator (windows of low contrast in an image of high), it is computed
     again, in double precision and by parts. The errors of the measures that are not normed are
     those of the numerator: they follow the whole image, not each window.
+
+    On a GPU the host waits for three things: for the template (which a plan holds already), for the
+    least and greatest pixels, and, where the measure is normed, for what is to be computed again.
+    The mode 'median' is NumPy's: the image goes to the host and comes back.
 
     References
     ----------
