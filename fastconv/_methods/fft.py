@@ -26,10 +26,11 @@ import numpy as np
 
 from fastconv import _cost
 from fastconv._cost import Estimate
-from fastconv._methods import _nonfinite, _rounding, _workers, direct
-from fastconv._methods._transforms import TransformSpec, borrowed, fast_length, measure
+from fastconv._methods import _blocking, _nonfinite, _rounding, _workers, direct
+from fastconv._methods._blocking import AxisBlocks, Cut
+from fastconv._methods._transforms import TransformSpec, borrowed, measure
 from fastconv._native import _core
-from fastconv._problem import Boundary, Problem, Reason, Shape
+from fastconv._problem import Problem, Reason, Shape
 
 NAME = "fft"
 PLAIN = False
@@ -42,20 +43,6 @@ _DOUBLE_ELEMENTS = 1 << 12
 _COMMON_LENGTHS = (*((1 << p,) for p in range(8, 16)), (64, 64), (128, 128), (256, 256))
 # Levels of the transforms along other axes, as far as the choice of one axis's length goes.
 _OTHER_LEVELS = 3
-# Parts that a kernel may be cut into along one axis.
-_MOST_PARTS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class AxisBlocks:
-    """How one transformed axis is cut."""
-
-    length: int  # of the transforms
-    count: int  # of blocks
-    valid: int  # outputs that a block gives
-    skip: int  # where in a block its first output stands
-    shift: int  # from the first output of a block to the data that its first element reads
-    step: int  # outputs from a block to the next; 0 where the one block reads from the origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,25 +90,9 @@ def reject(problem: Problem) -> Reason | None:
     if problem.dtype.kind in "iu":
         if problem.magnitude is None:
             return Reason.UNKNOWN_RANGE
-        if _integer_error(problem, layout) >= 0.5:
+        if _blocking.integer_error(problem, math.prod(layout.lengths)) >= 0.5:
             return Reason.INEXACT
     return None
-
-
-def _integer_error(problem: Problem, layout: Layout) -> float:
-    """
-    Bound the rounding error of an integer result that went through float64 transforms.
-
-    Every value must stay below 2^53. The bound holds for transforms of any radix: they have no more
-    levels than those of radix 2, for which it is proven (see `_rounding.proven_bound`).
-    """
-    assert problem.magnitude is not None
-    most_x, most_w = problem.magnitude
-    n = math.prod(layout.lengths)
-    if most_x * most_w * problem.taps >= 2.0**53:
-        return math.inf
-    norms = most_x * math.sqrt(n) * most_w * math.sqrt(problem.taps)
-    return _rounding.proven_bound(n) * norms
 
 
 def least(problem: Problem) -> float:
@@ -157,51 +128,24 @@ def measure_transforms(seconds: float, save: bool) -> None:
 # --- choosing the blocks --------------------------------------------------------------------------
 
 
-def _transformed_axes(problem: Problem) -> Shape:
-    axes = tuple(a for a in problem.axes if problem.w[a] > 1)
-    return axes or problem.axes[-1:]
-
-
 @functools.lru_cache(maxsize=512)
 def choose_layout(problem: Problem, wide: bool = False) -> Layout | None:
     """Return a cheap cut within the workspace bound, or None; `wide` transforms in double."""
-    axes = _transformed_axes(problem)
-    parts = [1] * len(axes)
-    while True:
-        layout = _layout(problem, wide, axes, tuple(parts))
-        if layout is not None:
-            return layout
-        longest = max(range(len(axes)), key=lambda i: problem.w[axes[i]] / parts[i])
-        parts[longest] *= 2
-        if parts[longest] > min(_MOST_PARTS, problem.w[axes[longest]]):
-            return None
+    return _blocking.in_parts(problem, functools.partial(_layout, problem, wide))
 
 
 def _layout(problem: Problem, wide: bool, axes: Shape, parts: Shape) -> Layout | None:
-    """
-    Return the cheapest cut within the workspace bound, for this number of parts of the kernel.
-
-    The cheapest lengths of each axis by itself are tried first, then what is smaller along one.
-    """
+    """Return the cheapest cut within the workspace bound, for this number of parts."""
     dtype = _transform_dtype(problem, wide)
     item = dtype.itemsize
     # Data and spectrum of a batch (integers pass through a third buffer), and the kernel's.
     buffers = 2 if dtype == problem.dtype else 3
-    choices = [
-        _lengths(problem, a, -(-problem.w[a] // p), p > 1) for a, p in zip(axes, parts, strict=True)
-    ]
+    taps = _blocking.taps_of_parts(problem, axes, parts)
+    choices = [_blocking.cuts_of(problem, a, t) for a, t in zip(axes, taps, strict=True)]
     most = problem.workspace_limit // ((buffers + 3) * item)
-    lengths = [_cheapest(c) for c in choices]
-    while math.prod(length for length, _ in lengths) > most:
-        # The longest axis that can be shorter becomes so.
-        shorter = [
-            (length, i, max(c for c in choices[i] if c[0] < length))
-            for i, (length, _) in enumerate(lengths)
-            if length > min(choices[i])[0]
-        ]
-        if not shorter:
-            return None
-        _, i, lengths[i] = max(shorter)
+    lengths = _blocking.within(choices, _cost_of, most)
+    if lengths is None:
+        return None
     n = math.prod(length for length, _ in lengths)
     others = math.prod(m for a, m in enumerate(problem.out) if a not in axes)
     count = others * math.prod(blocks for _, blocks in lengths)
@@ -221,50 +165,15 @@ def _layout(problem: Problem, wide: bool, axes: Shape, parts: Shape) -> Layout |
         ("cache.fft.lines", elements / lengths[-1][0]),
     )
     blocks = tuple(
-        _blocks(problem, a, -(-problem.w[a] // p), length)
-        for a, p, (length, _) in zip(axes, parts, lengths, strict=True)
+        _blocking.blocks_of(problem, a, t, length)
+        for a, t, (length, _) in zip(axes, taps, lengths, strict=True)
     )
     return Layout(axes, blocks, parts, batch, work, (buffers * batch + 3) * n * item)
 
 
-def _cheapest(choices: list[tuple[int, int]]) -> tuple[int, int]:
-    return min(choices, key=lambda c: c[0] * c[1] * (_OTHER_LEVELS + math.log2(c[0])))
-
-
-def _lengths(problem: Problem, axis: int, taps: int, in_parts: bool) -> list[tuple[int, int]]:
-    """Return the lengths of transforms to choose from, each with the blocks that it takes."""
-    out = problem.out[axis]
-    choices = [(_whole_length(problem, axis, taps, in_parts), 1)]
-    length = 1 << max(taps.bit_length(), 5)
-    while length < choices[0][0]:
-        choices.append((length, -(-out // (length - taps + 1))))
-        length *= 2
-    return choices
-
-
-def _wraps(problem: Problem, axis: int, taps: int, in_parts: bool) -> bool:
-    """Whether the zeros beyond one edge serve the other, too: what wraps around is zero."""
-    return (
-        problem.boundary is Boundary.ZERO and not in_parts and problem.offset[axis] + taps - 1 >= 0
-    )
-
-
-def _whole_length(problem: Problem, axis: int, taps: int, in_parts: bool) -> int:
-    """Return the length of the one transform that gives all outputs."""
-    out, offset, n = problem.out[axis], problem.offset[axis], problem.x[axis]
-    if not _wraps(problem, axis, taps, in_parts):
-        return fast_length(out + taps - 1)
-    return fast_length(max(n, taps, out + offset + taps - 1, n - min(offset, 0)))
-
-
-def _blocks(problem: Problem, axis: int, taps: int, length: int) -> AxisBlocks:
-    out, offset = problem.out[axis], problem.offset[axis]
-    in_parts = taps < problem.w[axis]
-    whole = length == _whole_length(problem, axis, taps, in_parts)
-    if whole and _wraps(problem, axis, taps, in_parts):
-        return AxisBlocks(length, 1, out, offset + taps - 1, 0, 0)
-    valid = min(length - taps + 1, out)
-    return AxisBlocks(length, -(-out // valid), valid, taps - 1, offset, valid)
+def _cost_of(cut: Cut) -> float:
+    length, count = cut
+    return length * count * (_OTHER_LEVELS + math.log2(length))
 
 
 # --- running --------------------------------------------------------------------------------------
@@ -359,8 +268,7 @@ class Runner:
     @property
     def _taps(self) -> list[int]:
         """Taps of one part of the kernel along each transformed axis."""
-        layout = self.layout
-        return [-(-self.problem.w[a] // p) for a, p in zip(layout.axes, layout.parts, strict=True)]
+        return _blocking.taps_of_parts(self.problem, self.layout.axes, self.layout.parts)
 
     def _spectrum(self, w: np.ndarray, starts: Shape) -> np.ndarray:
         """Transform one part of one kernel."""

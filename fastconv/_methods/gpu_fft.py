@@ -1,0 +1,645 @@
+"""
+Convolution on a GPU by cuFFT, through CuPy: whole transforms, or blocks by overlap-save.
+
+Blocks are cut as on the host (see `_blocking`), as many at a time as the bound on workspace allows.
+Kernels of our own copy data into blocks, multiply spectra and store the results (blocks.cu); they
+take any dtype and strides on their way. Spectra of the parts of a kernel are multiplied with those
+of the data that they meet, and summed before the one transform back.
+
+No NaN or Inf may enter a transform, and nobody waits for the GPU to tell whether there is one: what
+is not finite becomes zero and sets a flag, there. The direct method is started behind the
+transforms, and does nothing where the flag is not set.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastconv import _cost
+from fastconv._cost import Estimate
+from fastconv._cuda import ELEMENT_TYPES, Kernels, address, element_options, element_strides
+from fastconv._methods import _blocking, _rounding, gpu_direct
+from fastconv._methods._blocking import AxisBlocks, Cut
+from fastconv._methods._transforms import fast_length
+from fastconv._problem import Boundary, Problem, Reason, Shape
+
+NAME = "gpu_fft"
+PLAIN = False
+
+# Threads of a block, and the elements that each of them copies: loads that are on their way.
+_THREADS = 256
+_EACH = 8
+# A tile of so many, in bits; and the columns of one that is turned, which has 32 rows.
+_TILE_BITS = 11
+_TURNED_BITS = 6
+# Axes of CuPy's arrays, at the most.
+_MOST_AXES = 32
+# The struct of blocks.cu, which tells what its fields are.
+_PER_AXIS = ("count", "step", "shift", "extent", "stride", "length", "divider", "limit", "pitch")
+KERNELS = Kernels(
+    "blocks.cu",
+    "Blocks",
+    [
+        *((pointer, "uint64") for pointer in ("source", "target", "kernel", "flag")),
+        *((number, "int64") for number in ("first", "total", "rows", "columns", "inner")),
+        *((number, "int64") for number in ("across", "column_bits", "axes", "last", "boundary")),
+        *((number, "int64") for number in ("block_points", "origin")),
+        *((number, "int64") for number in ("kernel_first", "kernel_count", "blocks_each", "added")),
+        ("divisor", "float64"),
+        ("fill", "float64", (2,)),
+        *((field, "int64", (_MOST_AXES,)) for field in _PER_AXIS),
+    ],
+    {"THREADS": _THREADS, "EACH": _EACH, "TILE_BITS": _TILE_BITS, "TURNED_BITS": _TURNED_BITS},
+)
+# At the least so many columns: rows are found one a thread.
+_LEAST_BITS = 3
+# Rows from which a tile is turned: of fewer, threads beyond the last would stand idle.
+_TURNED_ROWS = 8
+
+# Launches that are kept, but for their arrays.
+_KEPT_LAUNCHES = 256
+# Points of a batch of blocks: enough for every multiprocessor of the largest GPUs, many times.
+_MOST_POINTS = 1 << 26
+# Levels of a transform that its threads do in registers and shared memory, in one pass over memory:
+# 2^13 points of 8 bytes fill it.
+_PASS_LEVELS = 13
+# Reads and writes of every point of a block beside the transforms along its axes: by gather,
+# multiply and scatter; and in a transform along one axis, forth and back.
+_COPIES = 6
+_PASSES = 4
+# CuPy copies the spectra of real data before it transforms them back: cuFFT would overwrite them.
+_REAL_COPIES = 2
+# Buffers as large as the blocks: data or result, its spectrum, CuPy's copy of that, and what the
+# two plans work in. Spectra that parts of the kernel are summed in are one more.
+_BUFFERS = 5
+# While a kernel is transformed: itself, its spectrum, and what the plan works in.
+_KERNEL_BUFFERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How a problem is cut into transforms."""
+
+    axes: Shape  # transformed
+    blocks: tuple[AxisBlocks, ...]
+    taps: Shape  # of one part of the kernel along each transformed axis
+    parts: Shape
+    kernels: int  # of the problem: one for each index of its varying axes
+    count: int  # blocks of all kernels
+    batch: int  # blocks that are transformed together
+    kept: bool  # whether all spectra of the kernel are kept, or made for each batch
+    work: tuple[tuple[str, float], ...]
+    workspace: int
+
+    @property
+    def lengths(self) -> Shape:
+        """Lengths of the transforms."""
+        return tuple(b.length for b in self.blocks)
+
+    @property
+    def blocks_each(self) -> int:
+        """Blocks of each kernel."""
+        return self.count // self.kernels
+
+
+def _transform_dtype(problem: Problem) -> np.dtype[Any]:
+    """Return the floating type of the transforms."""
+    return np.dtype(np.float64) if problem.dtype.kind in "iu" else problem.dtype
+
+
+def reject(problem: Problem) -> Reason | None:
+    """Take floating types; integers only where rounding gives them back exactly."""
+    if problem.empty:
+        return Reason.EMPTY
+    if problem.layer:
+        return Reason.LAYER
+    if problem.cut is not None:
+        return Reason.CUT
+    if problem.by_passes:
+        return Reason.PASSES
+    if problem.dtype.char not in ELEMENT_TYPES or problem.dtype.kind not in "fciu":
+        return Reason.DTYPE
+    layout = choose_layout(problem)
+    if layout is None:
+        return Reason.WORKSPACE
+    if problem.dtype.kind in "iu":
+        if problem.magnitude is None:
+            return Reason.UNKNOWN_RANGE
+        if _integer_error(problem, layout) >= 0.5:
+            return Reason.INEXACT
+    return None
+
+
+def _integer_error(problem: Problem, layout: Layout) -> float:
+    """
+    Bound the rounding error of an integer result; see `_blocking.integer_error`.
+
+    The products with all parts of a kernel are summed as spectra: their norms add up to √parts
+    times that of the kernel, and each sum rounds once more.
+    """
+    error = _blocking.integer_error(problem, math.prod(layout.lengths))
+    parts = math.prod(layout.parts)
+    if parts > 1:
+        levels = math.log2(math.prod(layout.lengths))
+        error *= math.sqrt(parts) * (1 + parts / levels)
+    return error
+
+
+def least(problem: Problem) -> float:
+    """Return the seconds of the calls, and of two passes over the outputs."""
+    work = (
+        ("call.launch", 4),
+        ("call.library", 2),
+        ("memory.ram", 2 * math.prod(problem.out) * problem.dtype.itemsize),
+    )
+    return _cost.predict(Estimate(work), device=problem.device).seconds
+
+
+def estimate(problem: Problem) -> Estimate:
+    """Transforms at cuFFT's rate, or passes over memory; and the calls."""
+    layout = choose_layout(problem)
+    assert layout is not None
+    flops = layout.work[0][1]
+    return Estimate(layout.work, layout.workspace, products=flops / 2)
+
+
+def error(problem: Problem) -> float:
+    """Return what outputs may err by, beside the norms of data and kernel; integers do not."""
+    layout = choose_layout(problem)
+    if layout is None or problem.dtype.kind in "iu":
+        return 0.0
+    bound = _rounding.relative_bound(math.prod(layout.lengths), problem.dtype)
+    return bound + 2 * _rounding.unit_roundoff(problem.dtype)
+
+
+# --- choosing the blocks --------------------------------------------------------------------------
+
+
+@functools.lru_cache(maxsize=512)
+def choose_layout(problem: Problem) -> Layout | None:
+    """Return a cheap cut within the workspace bound, or None."""
+    return _blocking.in_parts(problem, functools.partial(_layout, problem))
+
+
+def _layout(problem: Problem, axes: Shape, parts: Shape) -> Layout | None:
+    """Return the cheapest cut within the workspace bound, for this number of parts."""
+    dtype = _transform_dtype(problem)
+    taps = tuple(_blocking.taps_of_parts(problem, axes, parts))
+    parts = tuple(-(-problem.w[a] // t) for a, t in zip(axes, taps, strict=True))
+    # Transforms of real data are fast where the last length is even.
+    fits = [fast_length] * len(axes)
+    if dtype.kind != "c":
+        fits[-1] = _even_length
+    rules = list(zip(axes, taps, fits, strict=True))
+    most = problem.workspace_limit // ((_BUFFERS + 1 + _KERNEL_BUFFERS) * dtype.itemsize)
+    cuts = _blocking.within(
+        [_blocking.cuts_of(problem, a, t, fit) for a, t, fit in rules],
+        functools.partial(_cost_of, axes=len(axes)),
+        min(most, _MOST_POINTS),
+    )
+    if cuts is None:
+        return None
+    blocks = tuple(
+        _blocking.blocks_of(problem, a, t, length, fit)
+        for (a, t, fit), (length, _) in zip(rules, cuts, strict=True)
+    )
+    points = math.prod(b.length for b in blocks)
+    others = math.prod(m for a, m in enumerate(problem.out) if a not in axes)
+    count = others * math.prod(b.count for b in blocks)
+    kernels = math.prod(problem.x[a] for a in problem.varying)
+    spectra = kernels * math.prod(parts)
+    # What there is room for, in buffers as large as one block.
+    room = problem.workspace_limit // (points * dtype.itemsize)
+    kept = spectra == 1 or spectra <= min(room // 4, _MOST_POINTS // points)
+    buffers = _BUFFERS + (math.prod(parts) > 1)
+    if kept:
+        batch = (room - spectra) // buffers
+    elif kernels == 1:
+        batch = (room - _KERNEL_BUFFERS) // buffers
+    else:
+        each = count // kernels
+        batch = int((room - 2 * _KERNEL_BUFFERS) / (buffers + _KERNEL_BUFFERS / each))
+    batch = max(min(batch, count, _MOST_POINTS // points), 1)
+    batch = -(-count // -(-count // batch))  # as large as each other
+    layout = Layout(axes, blocks, taps, parts, kernels, count, batch, kept, (), 0)
+    made = spectra if kept else _KERNEL_BUFFERS * _kernels_of_a_batch(layout)
+    most_buffers = max(buffers * batch + made, _KERNEL_BUFFERS * spectra * kept)
+    workspace = most_buffers * points * dtype.itemsize
+    return replace(layout, work=_work(problem, layout), workspace=workspace)
+
+
+def _even_length(n: int) -> int:
+    return 2 * fast_length(-(-n // 2))
+
+
+def _passes(length: int) -> int:
+    """Passes over memory that a transform takes along an axis."""
+    return max(-(-math.ceil(math.log2(length)) // _PASS_LEVELS), 1)
+
+
+def _cost_of(cut: Cut, axes: int) -> float:
+    """Count the reads and writes of all points along an axis."""
+    length, count = cut
+    return length * count * (_COPIES + _PASSES * (axes - 1 + _passes(length)))
+
+
+def _kernels_of_a_batch(layout: Layout) -> int:
+    """Kernels that the blocks of a batch may meet, wherever it begins."""
+    return min(-(-(layout.batch - 1) // layout.blocks_each) + 1, layout.kernels)
+
+
+def _work(problem: Problem, layout: Layout) -> tuple[tuple[str, float], ...]:
+    dtype = _transform_dtype(problem)
+    is_complex = dtype.kind == "c"
+    points = math.prod(layout.lengths)
+    parts = math.prod(layout.parts)
+    batches = -(-layout.count // layout.batch)
+    spectra = layout.kernels * parts
+    transforms = layout.count * (parts + 1) + spectra
+    flops = transforms * 5.0 * points * math.log2(max(points, 2))
+    passes = _PASSES / 2 * sum(_passes(length) for length in layout.lengths)
+    # Gather and multiply for each part, scatter once; the kernel's spectra for each batch.
+    copies = layout.count * (4 * parts + 2) + spectra * (2 + batches)
+    if parts > 1:
+        copies += layout.count * parts
+    if not is_complex:
+        flops /= 2
+        copies += layout.count * _REAL_COPIES
+    scalar = dtype.itemsize // (2 if is_complex else 1)
+    return (
+        (f"arithmetic.gpu_fft.{scalar}", flops),
+        ("memory.ram", (transforms * passes + copies) * points * dtype.itemsize),
+        ("call.launch", batches * (2 * parts + 1) + 4),
+        ("call.library", batches * (parts + 1) + 1),
+    )
+
+
+# --- running --------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """A kernel on the GPU."""
+
+    w: Any  # flipped along the transformed axes
+    spectra: Any  # (part, kernel, points…), or None where they are made for each batch
+    flag: Any  # int32: whether what was transformed held NaN or Inf
+    direct: Any  # what the direct method made of it
+
+
+def build(problem: Problem, shared: float | None = None) -> Runner:
+    """Return the callable that solves problems of this shape."""
+    layout = choose_layout(problem)
+    assert layout is not None
+    mended = problem.dtype.kind in "fc" and gpu_direct.reject(problem) is None
+    direct = gpu_direct.build(problem) if mended else None
+    return Runner(problem, layout, _transform_dtype(problem), direct)
+
+
+@dataclass(frozen=True, slots=True)
+class Runner:
+    """Solves one problem by its layout."""
+
+    problem: Problem
+    layout: Layout
+    transform_dtype: np.dtype[Any]
+    direct: Any  # the runner that solves what is not finite; None where nothing can be
+
+    def converts(self, x: np.dtype[Any], out: np.dtype[Any]) -> bool:
+        """Takes data and results of every dtype."""
+        return True
+
+    def prepare(self, w: Any) -> Kernel:
+        """Transform the kernel."""
+        import cupy
+
+        layout = self.layout
+        w = cupy.asarray(w)
+        back = slice(None, None, -1)
+        flipped = w[tuple(back if a in layout.axes else slice(None) for a in range(w.ndim))]
+        flag = cupy.zeros(1, np.int32)
+        spectra = None
+        if layout.kept:
+            spectra = self._spectra(flipped, flag, 0, layout.kernels * math.prod(layout.parts))
+        return Kernel(flipped, spectra, flag, self.direct and self.direct.prepare(w))
+
+    def _spectra(self, w: Any, flag: Any, first: int, count: int) -> Any:
+        """Transform some parts of kernels: those of all kernels part by part, the first ones next to it."""
+        import cupy
+
+        blocks = cupy.empty((count, *self.layout.lengths), self.transform_dtype)
+        _taps_into_blocks(self.problem, self.layout, element_strides(w), count).start(
+            self._options(w, w),
+            source=address(w),
+            target=address(blocks),
+            flag=address(flag),
+            first=first,
+            # The factor 1/N of the transform back is taken here, once.
+            divisor=math.prod(self.layout.lengths),
+        )
+        return self._forward(blocks)
+
+    def _options(self, x: Any, out: Any) -> tuple[str, ...]:
+        dtypes = {"SUM": self.problem.dtype, "POINT": self.transform_dtype}
+        return element_options(DATA=x.dtype, RESULT=out.dtype, **dtypes)
+
+    @property
+    def _transformed(self) -> Shape:
+        return tuple(range(1, 1 + len(self.layout.lengths)))
+
+    def _forward(self, blocks: Any) -> Any:
+        import cupy
+
+        transform = cupy.fft.fftn if blocks.dtype.kind == "c" else cupy.fft.rfftn
+        # Of more than three axes, CuPy returns a view.
+        return cupy.ascontiguousarray(transform(blocks, axes=self._transformed))
+
+    def _backward(self, spectra: Any) -> Any:
+        """Transform back, without the factor 1/N."""
+        import cupy
+
+        if self.transform_dtype.kind == "c":
+            blocks = cupy.fft.ifftn(spectra, axes=self._transformed, norm="forward")
+        else:
+            blocks = cupy.fft.irfftn(
+                spectra, self.layout.lengths, axes=self._transformed, norm="forward"
+            )
+        return cupy.ascontiguousarray(blocks)
+
+    def __call__(self, x: Any, kernel: Kernel, out: Any, threads: int) -> None:
+        """Fill `out`."""
+        import cupy
+
+        problem, layout = self.problem, self.layout
+        options = self._options(x, out)
+        order = _order(problem, layout, element_strides(x))
+        flag = kernel.flag.copy()
+        gathers = [
+            _data_into_blocks(problem, layout, order, element_strides(x), starts)
+            for starts in itertools.product(
+                *(range(0, t * p, t) for t, p in zip(layout.taps, layout.parts, strict=True))
+            )
+        ]
+        scatter = _blocks_into_result(problem, layout, order, element_strides(out))
+        for first in range(0, layout.count, layout.batch):
+            sums = None
+            for part, gather in enumerate(gathers):
+                blocks = cupy.empty((layout.batch, *layout.lengths), self.transform_dtype)
+                gather.start(
+                    options,
+                    source=address(x),
+                    target=address(blocks),
+                    flag=address(flag),
+                    first=first,
+                )
+                spectra = self._forward(blocks)
+                del blocks
+                sums = self._multiply(options, kernel, flag, spectra, first, part, sums)
+                del spectra
+            blocks = self._backward(sums)
+            del sums
+            scatter.start(
+                options,
+                source=address(blocks),
+                target=address(out),
+                flag=address(flag),
+                first=first,
+            )
+            del blocks
+        if self.direct is not None:
+            self.direct.run(x, kernel.direct, out, only_if=address(flag))
+
+    def _multiply(
+        self,
+        options: tuple[str, ...],
+        kernel: Kernel,
+        flag: Any,
+        spectra: Any,
+        first: int,
+        part: int,
+        sums: Any,
+    ) -> Any:
+        """Multiply a batch with the spectra of one part of its kernels; add that to `sums`."""
+        layout = self.layout
+        points = spectra.size // layout.batch
+        kernels, kernel_first, kernel_count = kernel.spectra, 0, layout.kernels
+        place = part * layout.kernels * points * spectra.itemsize
+        if kernels is None:
+            kernel_first, kernel_count = first // layout.blocks_each, _kernels_of_a_batch(layout)
+            number = part * layout.kernels + kernel_first
+            kernels, place = self._spectra(kernel.w, flag, number, kernel_count), 0
+        target = spectra if sums is None else sums
+        parameters = KERNELS.parameters(
+            source=address(spectra),
+            target=address(target),
+            kernel=address(kernels) + place,
+            rows=layout.batch,
+            columns=points,
+            first=first,
+            blocks_each=layout.blocks_each,
+            kernel_first=kernel_first,
+            kernel_count=kernel_count,
+            added=sums is not None,
+        )
+        tiles = -(-spectra.size >> _TILE_BITS)
+        KERNELS.launch("multiply", options, tiles, _THREADS, parameters)
+        return target
+
+
+# --- launches -------------------------------------------------------------------------------------
+
+
+class Along(NamedTuple):
+    """An axis of the blocks of a launch; blocks.cu tells what its fields are."""
+
+    count: int
+    step: int
+    shift: int
+    extent: int
+    stride: int
+    length: int = 1
+    divider: int = 1
+    limit: int = 1
+    pitch: int = 0
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Launch:
+    """A copy into blocks or out of them, but for the arrays."""
+
+    name: str
+    blocks: int
+    shared: int
+    parameters: np.ndarray
+
+    def start(self, options: tuple[str, ...], **values: float) -> None:
+        """Start it with the other fields of the struct."""
+        parameters = self.parameters.copy()
+        for field, value in values.items():
+            parameters[field] = value
+        KERNELS.launch(self.name, options, self.blocks, _THREADS, parameters, self.shared)
+
+
+def _launch(
+    name: str,
+    dtype: np.dtype[Any],
+    blocks: int,
+    along: dict[int, Along],
+    axes: Shape,
+    lengths: Sequence[int],
+    **values: Any,
+) -> Launch:
+    """
+    Return the copy of so many blocks.
+
+    Parameters
+    ----------
+    name : str
+        'gather' or 'scatter'.
+    dtype : dtype
+        Of the transforms.
+    blocks : int
+        Blocks of a batch.
+    along : dict
+        The axes, in the order in which blocks are numbered.
+    axes : tuple of int
+        The transformed ones.
+    lengths : sequence of int
+        Elements that are copied of a block along each of these.
+    **values
+        Other fields of the struct.
+    """
+    *others, columns = lengths
+    for i, a in enumerate(axes[:-1]):
+        along[a] = along[a]._replace(length=others[i], divider=math.prod(others[i + 1 :]))
+    kept = [
+        a for a, v in along.items() if a == axes[-1] or v.count > 1 or v.length > 1 or v.shift != 0
+    ]
+    # What the next row of a block, or of the next block, is: so far away, and so many of them.
+    inner = [(along[a].stride, along[a].length) for a in axes[:-1] if along[a].length > 1]
+    outer = [(v.stride * v.step, v.count) for v in along.values() if v.count > 1]
+    apart, many = (inner or outer or [(0, 1)])[-1]
+    turned = many >= _TURNED_ROWS and abs(apart) < abs(along[axes[-1]].stride)
+    bits = max(min((columns - 1).bit_length(), _TILE_BITS), _LEAST_BITS)
+    shared = (2 if name == "gather" else 3) * 8 << _TILE_BITS - bits
+    if turned:
+        bits = _TURNED_BITS
+        rows = 1 << _TILE_BITS - bits
+        shared = (2 if name == "gather" else 3) * 8 * rows
+        shared += rows * ((1 << bits) + 1) * dtype.itemsize
+    rows, across = blocks * math.prod(others), -(-columns >> bits)
+    parameters = KERNELS.parameters(
+        rows=rows,
+        columns=columns,
+        inner=math.prod(others),
+        across=across,
+        column_bits=bits,
+        axes=len(kept),
+        last=kept.index(axes[-1]),
+        **{field: [getattr(along[a], field) for a in kept] for field in Along._fields},
+        **values,
+    )
+    tiles = -(-rows >> _TILE_BITS - bits) * across
+    return Launch(name + "_turned" * turned, tiles, shared, parameters)
+
+
+def _order(problem: Problem, layout: Layout, strides: Shape) -> Shape:
+    """Return the axes in the order in which blocks are numbered; each kernel's stand together."""
+    varying = problem.varying
+    others = [a for a in range(len(problem.x)) if a not in (*varying, *layout.axes)]
+    others.sort(key=lambda a: -abs(strides[a]))
+    near = others and abs(strides[others[-1]]) < abs(strides[layout.axes[-1]])
+    if len(layout.axes) == 1 and near:
+        # Lines that lie side by side are rows side by side.
+        return (*varying, *layout.axes, *others)
+    return (*varying, *others, *layout.axes)
+
+
+@functools.lru_cache(maxsize=_KEPT_LAUNCHES)
+def _taps_into_blocks(problem: Problem, layout: Layout, strides: Shape, count: int) -> Launch:
+    """Return the copy of parts of kernels that are flipped: each before the zeros of a block."""
+    along = {
+        a: Along(p, -t, problem.w[a] - t, problem.w[a], strides[a], limit=t)
+        for a, t, p in zip(layout.axes, layout.taps, layout.parts, strict=True)
+    }
+    along |= {a: Along(problem.w[a], 1, 0, problem.w[a], strides[a]) for a in problem.varying}
+    dtype = _transform_dtype(problem)
+    return _launch(
+        "gather", dtype, count, along, layout.axes, layout.lengths, boundary=Boundary.ZERO
+    )
+
+
+@functools.lru_cache(maxsize=_KEPT_LAUNCHES)
+def _data_into_blocks(
+    problem: Problem, layout: Layout, order: Shape, strides: Shape, starts: Shape
+) -> Launch:
+    """Return the copy of the data that a part of the kernel meets, from its first tap on."""
+    cuts = dict(zip(layout.axes, zip(layout.blocks, starts, strict=True), strict=True))
+    along = {}
+    for a in order:
+        extent, stride = problem.x[a], strides[a]
+        if a in cuts:
+            b, start = cuts[a]
+            along[a] = Along(b.count, b.step, b.shift + start, extent, stride, limit=b.length)
+        else:
+            along[a] = Along(problem.out[a], 1, problem.offset[a], extent, stride)
+    fill = 0j if problem.fill_element is None else complex(problem.fill_element[0])
+    return _launch(
+        "gather",
+        _transform_dtype(problem),
+        layout.batch,
+        along,
+        layout.axes,
+        layout.lengths,
+        boundary=problem.boundary,
+        fill=(fill.real, fill.imag),
+    )
+
+
+@functools.lru_cache(maxsize=_KEPT_LAUNCHES)
+def _blocks_into_result(problem: Problem, layout: Layout, order: Shape, strides: Shape) -> Launch:
+    """Return the copy of the outputs of blocks that no wrapped sum touches."""
+    lengths = layout.lengths
+    pitches = [math.prod(lengths[i + 1 :]) for i in range(len(lengths))]
+    cuts = dict(zip(layout.axes, zip(layout.blocks, pitches, strict=True), strict=True))
+    along = {}
+    for a in order:
+        extent, stride = problem.out[a], strides[a]
+        if a in cuts:
+            b, pitch = cuts[a]
+            along[a] = Along(b.count, b.step, 0, extent, stride, pitch=pitch)
+        else:
+            along[a] = Along(extent, 1, 0, extent, stride)
+    return _launch(
+        "scatter",
+        _transform_dtype(problem),
+        layout.batch,
+        along,
+        layout.axes,
+        [b.valid for b in layout.blocks],
+        total=layout.count,
+        block_points=math.prod(lengths),
+        origin=sum(b.skip * pitch for b, pitch in cuts.values()),
+    )
+
+
+def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
+    """What the kernels may be compiled with, every dtype of data and results at the least once."""
+    for code in ELEMENT_TYPES:
+        for total in "fdFD":
+            if total in "fD" or code in "fdFD":
+                yield KERNELS, element_options(**_dtypes(code, total, total))
+        if np.dtype(code).kind in "iu":
+            yield KERNELS, element_options(**_dtypes(code, code, "d"))
+
+
+def _dtypes(stored: str, total: str, point: str) -> dict[str, np.dtype[Any]]:
+    codes = {"DATA": stored, "RESULT": stored, "SUM": total, "POINT": point}
+    return {name: np.dtype(code) for name, code in codes.items()}
