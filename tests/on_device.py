@@ -12,6 +12,7 @@ import threading
 
 import numpy as np
 import pytest
+from backend import HOST_METHODS
 from numpy.lib.array_utils import byte_bounds
 
 # The dtypes that live on a GPU.
@@ -21,8 +22,6 @@ _ARRAYS = (
     "in1 in2 a v input weights hrow hcol x w bias grad image template w_zero_point out output data"
 )
 ARRAYS = frozenset(_ARRAYS.split())
-# Methods that a GPU has no like of.
-HOST_METHODS = {"reference", "channels", "winograd", "tilefft"}
 WRITTEN = frozenset({"out", "output"})
 # Addresses modulo this are kept, as far as elements are aligned there.
 ALIGNMENT = 256
