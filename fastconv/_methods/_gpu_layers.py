@@ -1,6 +1,5 @@
 """
-Layers on a GPU by their sums of products (fastconv/_cuda/layers.cu): which kernel, and how its work
-is cut.
+Layers on a GPU by their sums of products: which kernel of fastconv/_cuda/layers.cu, and how cut.
 
 A layer is sums of one depth (channels and taps) for all pairs of output channels and points (batch
 and space), group by group. Where there are many of both they are tiles of a product of matrices
@@ -96,16 +95,23 @@ _DTYPES = (np.float32, np.float64, np.complex64, np.complex128, np.int32)
 _NARROW = 1 << 29
 
 # Tiles: outputs and points of a block, and of a thread, by the bytes of an element. A thread of
-# 8 × 8 does 64 multiply-adds for the 16 elements that it takes from shared memory, one of 4 × 4 half
-# as many for each: small ones are for few outputs or points. Steps are 8 deep.
+# 8 × 8 does 64 multiply-adds for the 16 elements that it takes from shared memory, one of 4 × 4
+# half as many for each: small ones are for few outputs or points. Steps are 8 deep.
 _STEP = 8
 _TILES: dict[int, tuple[tuple[int, int, int, int], ...]] = {
-    4: ((128, 128, 8, 8), (64, 128, 8, 4), (64, 64, 4, 4), (32, 128, 4, 4), (16, 256, 4, 4), (128, 32, 4, 4)),
+    4: (
+        (128, 128, 8, 8),
+        (64, 128, 8, 4),
+        (64, 64, 4, 4),
+        (32, 128, 4, 4),
+        (16, 256, 4, 4),
+        (128, 32, 4, 4),
+    ),
     8: ((64, 64, 4, 4), (32, 128, 4, 4), (16, 128, 4, 2), (128, 32, 4, 4)),
     16: ((64, 32, 4, 2), (32, 64, 4, 2), (16, 64, 2, 2)),
-}  # fmt: skip
-# Share of the full rate, by the multiply-adds of a thread for each element that it takes: what waits
-# for shared memory (128 bytes a cycle) is the more, the fewer they are.
+}
+# Share of the full rate, by the multiply-adds of a thread for each element that it takes: the fewer
+# they are, the more wait for shared memory (128 bytes a cycle).
 _SHARES = ((4.0, 1.0), (2.5, 0.8), (2.0, 0.65), (0.0, 0.5))
 # Share of it with one block on a multiprocessor, whose warps wait for each other.
 _ALONE_SHARE = 0.7
@@ -206,16 +212,16 @@ class Layout:
 
 def layout_of(x: Any, w: Any, out: Any) -> Layout:
     """Return the layout of arrays."""
-    strides = (element_strides(a) for a in (x, w, out))
-    return Layout(*strides, (x.dtype, w.dtype, out.dtype))
+    dtypes = x.dtype, w.dtype, out.dtype
+    return Layout(element_strides(x), element_strides(w), element_strides(out), dtypes)
 
 
 def dense(problem: Problem) -> Layout:
     """Return the layout of arrays whose last axes are contiguous."""
     byte = np.dtype(np.int8)
     data = byte if problem.dtype.kind == "i" else problem.dtype
-    strides = (_dense_strides(shape) for shape in (problem.x, problem.w, problem.out))
-    return Layout(*strides, (data, data, problem.dtype))
+    x, w, out = (_dense_strides(shape) for shape in (problem.x, problem.w, problem.out))
+    return Layout(x, w, out, (data, data, problem.dtype))
 
 
 def _dense_strides(shape: Shape) -> Shape:
@@ -268,7 +274,7 @@ def _depth(problem: Problem, layout: Layout) -> list[_Digit]:
 
 
 def _in_order(digits: Sequence[_Digit]) -> list[_Digit]:
-    """Sort digits by how far they move in memory, the least distance last; those of one value first."""
+    """Sort digits: those of one value, then the others, the least distance in memory last."""
     return sorted(digits, key=lambda d: (d.extent > 1, -abs(d.x), -abs(d.other)))
 
 
