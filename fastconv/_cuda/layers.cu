@@ -726,8 +726,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) dots(const Layer p) {
 
 constexpr int THREADS = 256;
 
-// Adds the parts of sums, in their order, and finishes them: of none, and those are zero, or of
-// any. Or the sums are where their results will be.
+// Adds the parts of sums of some points, in their order, and finishes them; the sum of no part is
+// zero. Or the sums are where their results will be.
 extern "C" __global__ void __launch_bounds__(THREADS) complete(const Layer p) {
   if (stays_idle(p)) return;
   const Index i = Index(blockIdx.x) * THREADS + threadIdx.x;
@@ -737,7 +737,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) complete(const Layer p) {
   const int row = int(i / p.points);
   const int group = row / p.outputs, output = row % p.outputs;
   Position element;
-  point_place(p, point, element);
+  point_place(p, Position(p.first_point) + point, element);
   SUM sum = nothing();
   if (p.in_place) {
     sum = convert<SUM>(output_of(p, group, output)[element]);

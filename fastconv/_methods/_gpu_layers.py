@@ -150,6 +150,10 @@ _LINE_COST = 4
 _TAP_COST = 4
 _LINE_BYTES = 128
 _WARP = 32
+# Rows of a panel that each thread fills, as in the source.
+_COLUMN_ROWS = 8
+# Blocks that look for taps that are not finite.
+_MOST_LOOKING = 256
 
 
 # --- the method's protocol ------------------------------------------------------------------------
@@ -232,7 +236,7 @@ def _dense_strides(shape: Shape) -> Shape:
 
 
 @dataclass(frozen=True, slots=True)
-class _Digit:
+class Digit:
     """
     One of the numbers that make up a point, or an index of the depth.
 
@@ -255,30 +259,30 @@ class _Digit:
     other: int
 
 
-def _points(problem: Problem, layout: Layout) -> list[_Digit]:
+def points_of(problem: Problem, layout: Layout) -> list[Digit]:
     """Return the digits of points: batch and space."""
-    digits = [_Digit(problem.out[0], None, 0, layout.x[0], layout.out[0])]
+    digits = [Digit(problem.out[0], None, 0, layout.x[0], layout.out[0])]
     for a, stride in enumerate(problem.stride):
         x, out = layout.x[3 + a], layout.out[3 + a]
-        digits.append(_Digit(problem.out[3 + a], a, stride, stride * x, out))
+        digits.append(Digit(problem.out[3 + a], a, stride, stride * x, out))
     return digits
 
 
-def _depth(problem: Problem, layout: Layout) -> list[_Digit]:
+def depth_of(problem: Problem, layout: Layout) -> list[Digit]:
     """Return the digits of the depth: channels and taps."""
-    digits = [_Digit(problem.w[2], None, 0, layout.x[2], layout.w[2])]
+    digits = [Digit(problem.w[2], None, 0, layout.x[2], layout.w[2])]
     for a, dilation in enumerate(problem.dilation):
         x, w = layout.x[3 + a], layout.w[3 + a]
-        digits.append(_Digit(problem.w[3 + a], a, dilation, dilation * x, w))
+        digits.append(Digit(problem.w[3 + a], a, dilation, dilation * x, w))
     return digits
 
 
-def _in_order(digits: Sequence[_Digit]) -> list[_Digit]:
+def in_order(digits: Sequence[Digit]) -> list[Digit]:
     """Sort digits: those of one value, then the others, the least distance in memory last."""
     return sorted(digits, key=lambda d: (d.extent > 1, -abs(d.x), -abs(d.other)))
 
 
-def _distance(digits: Sequence[_Digit], other: bool = False) -> tuple[int, int]:
+def distance(digits: Sequence[Digit], other: bool = False) -> tuple[int, int]:
     """Return how far neighbours lie apart, and how short their row is: to be compared."""
     last = digits[-1]
     if last.extent == 1:
@@ -286,7 +290,7 @@ def _distance(digits: Sequence[_Digit], other: bool = False) -> tuple[int, int]:
     return abs(last.other if other else last.x), -last.extent
 
 
-def _is_narrow(problem: Problem, layout: Layout) -> bool:
+def is_narrow(problem: Problem, layout: Layout) -> bool:
     """Whether 32 bits hold all positions, and all elements' places within a group."""
 
     def span(strides: Shape, shape: Shape, axes: Sequence[int]) -> int:
@@ -307,14 +311,14 @@ def _is_narrow(problem: Problem, layout: Layout) -> bool:
             data + span(layout.x, problem.x, (0, 2)),
             span(layout.w, problem.w, (1, 2, 3, 4, 5)),
             span(layout.out, problem.out, every),
-            _point_count(problem),
+            point_count(problem),
             problem.taps,
         )
         < _NARROW
     )
 
 
-def _point_count(problem: Problem) -> int:
+def point_count(problem: Problem) -> int:
     return problem.out[0] * math.prod(problem.out[3:])
 
 
@@ -439,7 +443,7 @@ def _tile_ways(problem: Problem) -> Iterator[_Way]:
         tall, wide, outputs, points = tile
         per_element = outputs * points / (outputs + points)
         share = next(share for least, share in _SHARES if per_element >= least)
-        tiles = -(-problem.w[1] // tall) * -(-_point_count(problem) // wide) * problem.x[1]
+        tiles = -(-problem.w[1] // tall) * -(-point_count(problem) // wide) * problem.x[1]
         wanted = gpu.multiprocessors * _TILES_AT_ONCE
         for splits, depth in _splits(problem, tiles, wanted, _LEAST_DEPTH):
             blocks = tiles * splits
@@ -485,8 +489,8 @@ def _dot_ways(problem: Problem, layout: Layout) -> Iterator[_Way]:
     gpu = _gpu_rates.describe(problem.device or 0)
     groups = _dot_lanes(problem, layout)
     lanes = _THREADS // groups
-    count = _point_count(problem)
-    depth_digits = _in_order(_depth(problem, layout))
+    count = point_count(problem)
+    depth_digits = in_order(depth_of(problem, layout))
     step = layout.x[1] if groups > 1 else depth_digits[-1].x
     w_step = layout.w[1] if groups > 1 else depth_digits[-1].other
     load = _DATUM_COST + _LINE_COST * _lines(step, layout.dtypes[0].itemsize)
@@ -544,10 +548,10 @@ class _Lanes:
 
 def _few_lanes(problem: Problem, layout: Layout, outputs: int) -> _Lanes:
     each = _FEW[problem.dtype.itemsize][1]
-    points = _points(problem, layout)
+    points = points_of(problem, layout)
     space = points[1:]
-    nearest = _in_order(points)[-1]
-    by_groups = problem.x[1] > 1 and abs(layout.x[1]) < _distance([nearest])[0]
+    nearest = in_order(points)[-1]
+    by_groups = problem.x[1] > 1 and abs(layout.x[1]) < distance([nearest])[0]
     # Rows whose windows overlap, along another axis than neighbouring threads.
     able = [
         a
@@ -561,7 +565,7 @@ def _few_lanes(problem: Problem, layout: Layout, outputs: int) -> _Lanes:
         row = max(able, key=lambda a: problem.w[3 + a])
     else:
         row = max(range(3), key=lambda a: problem.out[3 + a])
-    cells = _point_count(problem) // problem.out[3 + row] * -(-problem.out[3 + row] // each)
+    cells = point_count(problem) // problem.out[3 + row] * -(-problem.out[3 + row] // each)
     taps = math.prod(problem.w[3:]) * outputs * problem.dtype.itemsize
     most = min(_TAP_BYTES // taps, _MOST_GROUP_LANES)
     groups = 1
@@ -577,8 +581,8 @@ def _few_lanes(problem: Problem, layout: Layout, outputs: int) -> _Lanes:
 
 def _dot_lanes(problem: Problem, layout: Layout) -> int:
     """Return the groups that neighbouring threads of `dots` take: where they are neighbours."""
-    nearest = _in_order(_depth(problem, layout))
-    if problem.x[1] > 1 and abs(layout.x[1]) < _distance(nearest)[0]:
+    nearest = in_order(depth_of(problem, layout))
+    if problem.x[1] > 1 and abs(layout.x[1]) < distance(nearest)[0]:
         return min(_power_of_two(problem.x[1]), _MOST_GROUP_LANES)
     return 1
 
@@ -587,7 +591,7 @@ def _dot_lanes(problem: Problem, layout: Layout) -> int:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Launch:
+class Launch:
     """
     A kernel with everything but the addresses of the arrays.
 
@@ -611,15 +615,16 @@ class _Launch:
     parameters: np.ndarray
     shared: int = 0
 
-    def start(self, **addresses: int) -> None:
-        """Start it on arrays."""
+    def start(self, blocks: int = 0, **fields: int) -> None:
+        """Start it on arrays, with what differs from one time to the next."""
         parameters = self.parameters.copy()
-        for field, value in addresses.items():
+        for field, value in fields.items():
             parameters[field] = value
-        LAYERS.launch(self.kernel, self.options, self.blocks, _THREADS, parameters, self.shared)
+        blocks = blocks or self.blocks
+        LAYERS.launch(self.kernel, self.options, blocks, _THREADS, parameters, self.shared)
 
 
-def _options(
+def compiled_for(
     section: str, dtype: np.dtype[Any], layout: Layout, narrow: bool, **macros: int
 ) -> tuple[str, ...]:
     x, w, out = layout.dtypes
@@ -631,7 +636,7 @@ def _options(
     )
 
 
-def _steps(digit: _Digit, axes: Sequence[int] = (0, 1, 2)) -> Shape:
+def _steps(digit: Digit, axes: Sequence[int] = (0, 1, 2)) -> Shape:
     return tuple(digit.step if a == digit.axis else 0 for a in axes)
 
 
@@ -643,11 +648,11 @@ def _digits_of(number: int, extents: Sequence[int]) -> list[int]:
     return [number, *reversed(digits)]
 
 
-def _fields(
+def fields_of(
     problem: Problem,
     layout: Layout,
-    points: Sequence[_Digit],
-    depth: Sequence[_Digit],
+    points: Sequence[Digit],
+    depth: Sequence[Digit],
     axes: Sequence[int] = (0, 1, 2),
 ) -> dict[str, Any]:
     """Return the fields of all kernels, with the three axes of space in some order."""
@@ -679,58 +684,58 @@ def _fields(
     }
 
 
-def _tiles(problem: Problem, layout: Layout, way: _Way) -> _Launch:
+def _tiles(problem: Problem, layout: Layout, way: _Way) -> Launch:
     tall, wide, outputs, points_of_thread = way.tile
-    points, depth = (_in_order(d(problem, layout)) for d in (_points, _depth))
-    tiles = -(-problem.w[1] // tall), -(-_point_count(problem) // wide)
-    fields = _fields(problem, layout, points, depth) | {
+    points, depth = (in_order(d(problem, layout)) for d in (points_of, depth_of))
+    tiles = -(-problem.w[1] // tall), -(-point_count(problem) // wide)
+    fields = fields_of(problem, layout, points, depth) | {
         "splits": way.splits,
         "split_depth": way.split_depth,
         "output_tiles": tiles[0],
         "point_tiles": tiles[1],
-        "along_outputs": abs(layout.out[2]) < _distance(points, other=True)[0],
+        "along_outputs": abs(layout.out[2]) < distance(points, other=True)[0],
     }
     taps_apart = (abs(layout.w[1]), -problem.w[1]) if problem.w[1] > 1 else (_NARROW, 0)
-    options = _options(
+    options = compiled_for(
         "TILES",
         problem.dtype,
         layout,
-        _is_narrow(problem, layout),
+        is_narrow(problem, layout),
         OUTPUTS_TILE=tall,
         POINTS_TILE=wide,
         OUTPUTS_THREAD=outputs,
         POINTS_THREAD=points_of_thread,
         STEP=_STEP,
-        X_ALONG_DEPTH=_distance(depth) < _distance(points),
-        W_ALONG_DEPTH=_distance(depth, other=True) < taps_apart,
+        X_ALONG_DEPTH=distance(depth) < distance(points),
+        W_ALONG_DEPTH=distance(depth, other=True) < taps_apart,
     )
     blocks = math.prod(tiles) * problem.x[1] * way.splits
-    return _Launch("tiles", options, blocks, LAYERS.parameters(**fields))
+    return Launch("tiles", options, blocks, LAYERS.parameters(**fields))
 
 
-def _few(problem: Problem, layout: Layout, way: _Way) -> _Launch:
+def _few(problem: Problem, layout: Layout, way: _Way) -> Launch:
     outputs, each = way.tile
     lanes = _few_lanes(problem, layout, outputs)
     rows = problem.out[3 + lanes.row]
     hop = 1 if lanes.slides else -(-rows // each)
-    points = _points(problem, layout)
+    points = points_of(problem, layout)
     row = points[1 + lanes.row]
     # Threads stand in its cells: of as many rows, or of one and hops to the others.
     row_step = each if lanes.slides else 1
     cells = -(-rows // each)
     stride = problem.stride[lanes.row]
-    points[1 + lanes.row] = _Digit(
+    points[1 + lanes.row] = Digit(
         cells, lanes.row, stride * row_step, row.x * row_step, row.other * row_step
     )
-    points = _in_order(points)
+    points = in_order(points)
     axes = (*(a for a in range(3) if a != lanes.row), lanes.row)
-    depth = _depth(problem, layout)
+    depth = depth_of(problem, layout)
     depth = [depth[0], *(depth[1 + a] for a in axes)]
     taps = math.prod(problem.w[3:])
     tap_bytes = taps * outputs * lanes.groups * problem.dtype.itemsize
     chunk = min(_TAP_BYTES // tap_bytes, problem.w[2])
     tiles = -(-problem.w[1] // outputs), -(-lanes.cells // (_THREADS // lanes.groups))
-    fields = _fields(problem, layout, points, depth, axes) | {
+    fields = fields_of(problem, layout, points, depth, axes) | {
         "output_tiles": tiles[0],
         "point_tiles": tiles[1],
         "rows": rows,
@@ -743,25 +748,25 @@ def _few(problem: Problem, layout: Layout, way: _Way) -> _Launch:
         "group_apart": lanes.apart,
         "chunk": chunk,
     }
-    options = _options(
+    options = compiled_for(
         "FEW",
         problem.dtype,
         layout,
-        _is_narrow(problem, layout),
+        is_narrow(problem, layout),
         OUTPUTS_THREAD=outputs,
         POINTS_THREAD=each,
         SLIDES=lanes.slides,
     )
     blocks = math.prod(tiles) * -(-problem.x[1] // lanes.groups)
-    return _Launch("few", options, blocks, LAYERS.parameters(**fields), chunk * tap_bytes)
+    return Launch("few", options, blocks, LAYERS.parameters(**fields), chunk * tap_bytes)
 
 
-def _dots(problem: Problem, layout: Layout, way: _Way) -> _Launch:
+def _dots(problem: Problem, layout: Layout, way: _Way) -> Launch:
     outputs, each = way.tile
     groups = _dot_lanes(problem, layout)
-    points, depth = (_in_order(d(problem, layout)) for d in (_points, _depth))
-    tiles = -(-problem.w[1] // outputs), -(-_point_count(problem) // each)
-    fields = _fields(problem, layout, points, depth) | {
+    points, depth = (in_order(d(problem, layout)) for d in (points_of, depth_of))
+    tiles = -(-problem.w[1] // outputs), -(-point_count(problem) // each)
+    fields = fields_of(problem, layout, points, depth) | {
         "splits": way.splits,
         "split_depth": way.split_depth,
         "output_tiles": tiles[0],
@@ -769,41 +774,125 @@ def _dots(problem: Problem, layout: Layout, way: _Way) -> _Launch:
         "group_lanes": groups,
         "depth_hop": _digits_of(_THREADS // groups, [d.extent for d in depth]),
     }
-    options = _options(
+    options = compiled_for(
         "DOTS",
         problem.dtype,
         layout,
-        _is_narrow(problem, layout),
+        is_narrow(problem, layout),
         OUTPUTS_THREAD=outputs,
         POINTS_THREAD=each,
     )
     blocks = math.prod(tiles) * -(-problem.x[1] // groups) * way.splits
-    return _Launch("dots", options, blocks, LAYERS.parameters(**fields))
+    return Launch("dots", options, blocks, LAYERS.parameters(**fields))
 
 
-def completion(problem: Problem, layout: Layout, parts: int, in_place: bool = False) -> _Launch:
+@functools.lru_cache(maxsize=1024)
+def _completion(problem: Problem, layout: Layout, in_place: bool) -> Launch:
+    dtype = problem.dtype
+    layout = replace(layout, dtypes=(dtype, dtype, layout.dtypes[2]))
+    points, depth = (in_order(d(problem, layout)) for d in (points_of, depth_of))
+    fields = fields_of(problem, layout, points, depth) | {"in_place": in_place}
+    options = compiled_for("REST", dtype, layout, is_narrow(problem, layout))
+    return Launch("complete", options, 0, LAYERS.parameters(**fields))
+
+
+def complete(
+    problem: Problem,
+    layout: Layout,
+    parts: int,
+    points: tuple[int, int] | None = None,
+    **addresses: int,
+) -> None:
     """
-    Return what finishes sums that lie in memory.
+    Finish sums that lie in memory.
 
     Parameters
     ----------
     problem : Problem
         What they are the sums of.
     layout : Layout
-        Of its arrays, of which the result counts.
+        Of its arrays.
     parts : int
-        That they are cut into: each (group, output channel, point), the points in the order of
-        `_in_order`. Of none, all are zero.
-    in_place : bool
-        Whether they are where their results will be.
+        That they are cut into, each (group, output channel, point), points in the order of
+        `in_order`; the sums of no part are zero.
+    points : tuple of int, optional
+        The first point that there are sums of, and how many; all by default.
+    **addresses
+        Of `sums`, which are where their results will be by default; of the result, and what else a
+        `Kernel` has.
     """
+    first, count = points or (0, point_count(problem))
+    total = problem.x[1] * problem.w[1] * count
+    _completion(problem, layout, parts > 0 and "sums" not in addresses).start(
+        -(-total // _THREADS), splits=parts, first_point=first, points=count, **addresses
+    )
+
+
+@functools.lru_cache(maxsize=1024)
+def _columns(problem: Problem, layout: Layout, depth: tuple[Digit, ...]) -> Launch:
     dtype = problem.dtype
-    layout = replace(layout, dtypes=(dtype, dtype, layout.dtypes[2]))
-    points, depth = (_in_order(d(problem, layout)) for d in (_points, _depth))
-    fields = _fields(problem, layout, points, depth) | {"splits": parts, "in_place": in_place}
-    options = _options("REST", dtype, layout, _is_narrow(problem, layout))
-    total = problem.x[1] * problem.w[1] * fields["points"]
-    return _Launch("complete", options, -(-total // _THREADS), LAYERS.parameters(**fields))
+    points = in_order(points_of(problem, layout))
+    fields = fields_of(problem, layout, points, depth)
+    layout = replace(layout, dtypes=(layout.dtypes[0], dtype, dtype))
+    options = compiled_for("REST", dtype, layout, is_narrow(problem, layout))
+    return Launch("columns", options, 0, LAYERS.parameters(**fields))
+
+
+def columns(
+    problem: Problem,
+    layout: Layout,
+    depth: tuple[Digit, ...],
+    points: tuple[int, int],
+    terms: tuple[int, int],
+    along_depth: bool,
+    **addresses: int,
+) -> None:
+    """
+    Lay out what some of the depth reads for some points, as a matrix of each group.
+
+    Parameters
+    ----------
+    problem : Problem
+        Whose data it is.
+    layout : Layout
+        Of its arrays.
+    depth : tuple of Digit
+        Its depth, in any order; points are in that of `in_order`.
+    points, terms : tuple of int
+        The first of them and how many, and so of the depth.
+    along_depth : bool
+        Whether rows are points, and their elements the depth; or the other way round.
+    **addresses
+        Of `x`, and of `sums` for the matrices.
+    """
+    across, down = (terms[1], points[1]) if along_depth else (points[1], terms[1])
+    lanes = min(max(_power_of_two(across), _WARP), _THREADS)
+    tiles = -(-across // lanes), -(-down // (_COLUMN_ROWS * (_THREADS // lanes)))
+    _columns(problem, layout, depth).start(
+        math.prod(tiles) * problem.x[1],
+        first_point=points[0],
+        points=points[1],
+        first_depth=terms[0],
+        split_depth=terms[1],
+        along_depth=along_depth,
+        group_lanes=lanes,
+        point_tiles=tiles[0],
+        output_tiles=tiles[1],
+        **addresses,
+    )
+
+
+def look(problem: Problem, taps: Any, flag: Any) -> None:
+    """Have the GPU write 1 to an int32 where a tap is not finite."""
+    nowhere = (0,) * 6
+    layout = Layout(
+        nowhere, element_strides(taps), nowhere, (problem.dtype, taps.dtype, taps.dtype)
+    )
+    points, depth = (d(problem, layout) for d in (points_of, depth_of))
+    options = compiled_for("REST", problem.dtype, layout, is_narrow(problem, layout))
+    parameters = LAYERS.parameters(**fields_of(problem, layout, points, depth))
+    blocks = min(-(-math.prod(problem.w) // _THREADS), _MOST_LOOKING)
+    Launch("look", options, blocks, parameters).start(w=address(taps), out=address(flag))
 
 
 _MAKERS = {"tiles": _tiles, "few": _few, "dots": _dots}
@@ -811,10 +900,9 @@ _MAKERS = {"tiles": _tiles, "few": _few, "dots": _dots}
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Job:
-    """The launches for one layout of an ordinary layer, and how many sums are added between."""
+    """The launch for one layout of an ordinary layer, and how many parts its sums have."""
 
-    sums: _Launch
-    completion: _Launch | None
+    sums: Launch
     parts: int
 
 
@@ -822,10 +910,7 @@ class _Job:
 def _job(problem: Problem, layout: Layout) -> _Job:
     way = _chosen(problem, layout)
     sums = _MAKERS[way.kernel](problem, layout, way)
-    if way.splits == 1:
-        return _Job(sums, None, 0)
-    parts = way.splits * math.prod(problem.out)
-    return _Job(sums, completion(problem, layout, way.splits), parts)
+    return _Job(sums, way.splits)
 
 
 # --- running --------------------------------------------------------------------------------------
@@ -935,23 +1020,24 @@ def solve(
 
     common = {**kernel.addresses(), "out": address(out), "only_if": only_if}
     if problem is None or problem.empty:
-        _nothing(kernel, out).start(**common)
+        problem, layout = _nothing(kernel, out)
+        complete(problem, layout, 0, **common)
         return
-    job = _job(problem, layout_of(x, taps, out))
-    sums = cupy.empty(job.parts, problem.dtype) if job.parts else None
-    if sums is not None:
+    layout = layout_of(x, taps, out)
+    job = _job(problem, layout)
+    if job.parts > 1:
+        sums = cupy.empty(job.parts * math.prod(problem.out), problem.dtype)
         common["sums"] = address(sums)
     job.sums.start(**common, x=address(x), w=address(taps))
-    if job.completion is not None:
-        job.completion.start(**common)
+    if job.parts > 1:
+        complete(problem, layout, job.parts, **common)
 
 
-def _nothing(kernel: Kernel, out: Any) -> _Launch:
-    """Return what writes the sums of nothing, with bias and activation."""
+def _nothing(kernel: Kernel, out: Any) -> tuple[Problem, Layout]:
+    """Return what sums of nothing are finished as: a layer with one tap."""
     n, groups, outputs, *space = out.shape
-    dtype = np.dtype(kernel.taps.dtype)
-    dtype = np.dtype(np.int32) if dtype.kind in "iu" else dtype
-    one = Problem(
+    dtype = np.dtype(np.int32 if kernel.taps.dtype.kind in "iu" else kernel.taps.dtype)
+    problem = Problem(
         x=(n, groups, 1, *space),
         w=(groups, outputs, 1, 1, 1, 1),
         out=tuple(out.shape),
@@ -962,5 +1048,4 @@ def _nothing(kernel: Kernel, out: Any) -> _Launch:
         dilation=(1,) * 3,
         spread=(1,) * 3,
     )
-    strides = element_strides(out)
-    return completion(one, Layout((0,) * 6, (0,) * 6, strides, (dtype, dtype, out.dtype)), 0)
+    return problem, Layout((0,) * 6, (0,) * 6, element_strides(out), (dtype, dtype, out.dtype))
