@@ -15,6 +15,10 @@ def getDeviceCount():
     return DEVICES
 
 
+def getDeviceProperties(device):
+    return {"name": b"a stand-in for an A100"}
+
+
 def getDevice():
     return _memory.current.id
 
