@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -800,8 +800,8 @@ def complete(
     problem: Problem,
     layout: Layout,
     parts: int,
+    addresses: Mapping[str, int],
     points: tuple[int, int] | None = None,
-    **addresses: int,
 ) -> None:
     """
     Finish sums that lie in memory.
@@ -815,11 +815,11 @@ def complete(
     parts : int
         That they are cut into, each (group, output channel, point), points in the order of
         `in_order`; the sums of no part are zero.
-    points : tuple of int, optional
-        The first point that there are sums of, and how many; all by default.
-    **addresses
+    addresses : mapping
         Of `sums`, which are where their results will be by default; of the result, and what else a
         `Kernel` has.
+    points : tuple of int, optional
+        The first point that there are sums of, and how many; all by default.
     """
     first, count = points or (0, point_count(problem))
     total = problem.x[1] * problem.w[1] * count
@@ -845,7 +845,7 @@ def columns(
     points: tuple[int, int],
     terms: tuple[int, int],
     along_depth: bool,
-    **addresses: int,
+    addresses: Mapping[str, int],
 ) -> None:
     """
     Lay out what some of the depth reads for some points, as a matrix of each group.
@@ -862,7 +862,7 @@ def columns(
         The first of them and how many, and so of the depth.
     along_depth : bool
         Whether rows are points, and their elements the depth; or the other way round.
-    **addresses
+    addresses : mapping
         Of `x`, and of `sums` for the matrices.
     """
     across, down = (terms[1], points[1]) if along_depth else (points[1], terms[1])
@@ -1021,7 +1021,7 @@ def solve(
     common = {**kernel.addresses(), "out": address(out), "only_if": only_if}
     if problem is None or problem.empty:
         problem, layout = _nothing(kernel, out)
-        complete(problem, layout, 0, **common)
+        complete(problem, layout, 0, common)
         return
     layout = layout_of(x, taps, out)
     job = _job(problem, layout)
@@ -1030,7 +1030,7 @@ def solve(
         common["sums"] = address(sums)
     job.sums.start(**common, x=address(x), w=address(taps))
     if job.parts > 1:
-        complete(problem, layout, job.parts, **common)
+        complete(problem, layout, job.parts, common)
 
 
 def _nothing(kernel: Kernel, out: Any) -> tuple[Problem, Layout]:

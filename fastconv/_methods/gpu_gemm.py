@@ -29,7 +29,7 @@ from fastconv._cuda import address, element_strides
 from fastconv._methods import _gpu_layers, _rounding
 from fastconv._methods._gpu_layers import Digit, Layout
 from fastconv._methods._phases import Phase, meets_zeros, phases
-from fastconv._problem import Activation, Problem, Reason, Weights
+from fastconv._problem import Problem, Reason, Weights
 
 NAME = "gpu_gemm"
 PLAIN = True
@@ -103,7 +103,7 @@ def estimate(problem: Problem) -> Estimate:
 
 
 def error(problem: Problem) -> float:
-    """Return what a sum may err by, beside its products: with TF32 where that is accurate enough."""
+    """Return what a sum may err by, beside its products: by TF32, where that is little enough."""
     return _tf32_bound(problem) if _takes_tf32(problem) else _direct_bound(problem)
 
 
@@ -274,17 +274,18 @@ def _plan(problem: Problem, layout: Layout) -> _Plan:
     data = out = None
     if _is_pointwise(problem) and layout.dtypes[0] == problem.dtype:
         data = _line(points, [d.x for d in points])
-        if data is not None and not data.is_matrix(layout.x[1:3], problem.w[2], total):
+        if data is not None and not data.is_matrix((layout.x[1], layout.x[2]), problem.w[2], total):
             data = None
     if layout.dtypes[2] == problem.dtype:
         out = _line(points, [d.other for d in points])
-        if out is not None and not out.is_matrix(layout.out[1:3], problem.w[1], total):
+        if out is not None and not out.is_matrix(
+            (layout.out[1], layout.out[2]), problem.w[1], total
+        ):
             out = None
     of_image = total // problem.out[0]
-    if data is None and out is not None and out.image:
-        # Products of small images would be small, those of many groups and images many.
-        if of_image < _LEAST_IMAGE or min(problem.out[0], problem.x[1]) > _MOST_CALLS:
-            out = None
+    many = min(problem.out[0], problem.x[1]) > _MOST_CALLS
+    if data is None and out is not None and out.image and (many or of_image < _LEAST_IMAGE):
+        out = None  # products of small images would be small
     by_image = any(line is not None and line.image for line in (data, out))
     piece = _piece(problem, total, data is None, out is None)
     return _Plan(
@@ -563,7 +564,7 @@ class Runner:
             results = self._results(problem, layout, plan, piece, out, sums)
             for begin in range(0, problem.taps, depth):
                 terms = begin, min(depth, problem.taps - begin)
-                left, operand = self._taps(problem, number, kernel, taps, plan, terms)
+                matrices, skipped = self._taps(problem, number, kernel, taps, plan, terms)
                 if panel is not None:
                     _gpu_layers.columns(
                         problem,
@@ -572,18 +573,22 @@ class Runner:
                         piece,
                         terms,
                         plan.along_depth,
-                        x=address(x),
-                        sums=address(panel),
+                        {"x": address(x), "sums": address(panel)},
                     )
-                shape = outputs, piece[1] // plan.images(piece[1]), terms[1]
-                factors = operand, self._met(problem, layout, plan, piece, terms[1], x, panel)
-                counts = groups, plan.images(piece[1])
-                products.multiply(shape, factors, results, counts, begin > 0)
-                del left  # which the stream has taken by now
+                group, down, right = element_strides(matrices)
+                left = _Matrices(address(matrices), group, 0, down, right)
+                factors = (
+                    left.at(skipped * right, problem.dtype.itemsize),
+                    self._met(problem, layout, plan, piece, terms[1], x, panel),
+                )
+                images = plan.images(piece[1])
+                shape = outputs, piece[1] // images, terms[1]
+                products.multiply(shape, factors, results, (groups, images), begin > 0)
             if sums is not None:
-                _gpu_layers.complete(problem, layout, 1, piece, sums=address(sums), **common)
+                addresses = {**common, "sums": address(sums)}
+                _gpu_layers.complete(problem, layout, 1, addresses, piece)
         if sums is None and (kernel.direct.bias is not None or kernel.direct.activation):
-            _gpu_layers.complete(problem, layout, 1, **common)
+            _gpu_layers.complete(problem, layout, 1, common)
 
     def _results(
         self,
@@ -634,8 +639,8 @@ class Runner:
         taps: Any,
         plan: _Plan,
         terms: tuple[int, int],
-    ) -> tuple[Any, _Matrices]:
-        """Return some of the depth of all taps, as an array that holds them and as matrices."""
+    ) -> tuple[Any, int]:
+        """Return matrices that hold some of the depth of all taps, and how much comes before it."""
         matrix = kernel.matrices.get((number, plan.channels_last))
         begin, count = terms
         if matrix is None and not plan.channels_last and self._are_many(problem):
@@ -648,15 +653,12 @@ class Runner:
             if plan.channels_last:
                 taps = taps.transpose(0, 1, 3, 4, 5, 2)
             matrix = kernel.matrices[number, plan.channels_last] = _as_matrices(taps)
-        group, down, right = element_strides(matrix)
-        where = _Matrices(address(matrix), group, 0, down, right)
-        return matrix, where.at(begin * right, problem.dtype.itemsize)
+        return matrix, begin
 
     def _are_many(self, problem: Problem) -> bool:
         """Whether taps are too large to be matrices all at once."""
-        return math.prod(problem.w) * problem.dtype.itemsize > (
-            problem.workspace_limit * _TAPS_SHARE
-        )
+        nbytes = math.prod(problem.w) * problem.dtype.itemsize
+        return nbytes > problem.workspace_limit * _TAPS_SHARE
 
 
 def _as_matrices(taps: Any) -> Any:
