@@ -14,7 +14,7 @@
 
 // A tile of outputs; the axes are planes, rows and columns. Large kernels are taken in parts, each
 // with the data that it meets.
-extern "C" __global__ void __launch_bounds__(THREADS) image(const Filter p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) image(const Filter p) {
   if (stays_idle(p.only_if)) return;
   DYNAMIC_SHARED(memory);
   const Tile t = tile_of(p);
@@ -76,7 +76,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) image(const Filter p) {
 
 // Segments of lines along the columns: `width` threads for each, so that short lines share a block.
 // Rows are lines, too; the batch is the rest. Lines of one block have one kernel.
-extern "C" __global__ void __launch_bounds__(THREADS) line(const Filter p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) line(const Filter p) {
   if (stays_idle(p.only_if)) return;
   DYNAMIC_SHARED(memory);
   const int width = p.width, lines = THREADS / width;
@@ -87,7 +87,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) line(const Filter p) {
   const Index row = block % p.tiles[0] * lines + mine;
   const Origin at = origin_of(p, block / p.tiles[0]);
   const bool exists = row < p.outputs[1];
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill);
   const X* from = at.x + row * p.x_stride[1];
 
   SUM sums[OUTPUTS] = {};
@@ -147,7 +147,7 @@ struct StagedTap {
 
 // A tile of outputs whose sums keep the order of a list of taps, each product and sum rounded by
 // itself, as SciPy's are. One plane, one staged window; w is the list.
-extern "C" __global__ void __launch_bounds__(THREADS) image_in_order(const Filter p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) image_in_order(const Filter p) {
   DYNAMIC_SHARED(memory);
   const Tile t = tile_of(p);
   const int pitch = COLUMNS + (p.taps[2] - 1) * p.group;

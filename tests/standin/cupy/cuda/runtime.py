@@ -3,6 +3,7 @@
 from cupy import _memory
 
 DEVICES = 2
+CUDA_R_32F, CUDA_R_64F, CUDA_C_32F, CUDA_C_64F = 0, 1, 4, 5
 _MEMORY = 80 << 30
 
 
