@@ -149,7 +149,8 @@ INLINE Index cut_number(double v) {
 }
 
 // How a sum becomes a result: floats for integers are rounded to the nearest even number, or cut
-// toward zero, and wrap around by way of int64; a cut boolean is the byte of its number.
+// toward zero, and wrap around by way of int64; a cut boolean is whether the byte of its number is
+// zero.
 template <class Result, bool TRUNCATE>
 struct Stored {
   template <class Sum>
@@ -157,7 +158,7 @@ struct Stored {
     if constexpr (IsFloat<Sum>::value && !IsFloat<Result>::value && !IsComplex<Result>::value) {
       const double whole = TRUNCATE ? double(v) : rint(double(v));
       if constexpr (Same<Result, Bool>::value) {
-        if (TRUNCATE) return Bool{(unsigned char)cut_number(whole)};
+        if (TRUNCATE) return convert<Bool>((unsigned char)cut_number(whole));
         return convert<Bool>(whole);
       } else {
         if constexpr (Result(-1) > Result(0) && sizeof(Result) == 8)

@@ -184,9 +184,11 @@ def _plan(axes: list[_Axis]) -> _Plan | None:
     def nearest(of: list[_Axis]) -> _Axis | None:
         return min(of, key=lambda a: (abs(a.x), abs(a.out)), default=None)
 
-    columns = take(nearest([a for a in rest if a.outputs > 1]) or nearest(rest))
+    # Where each index has a kernel of its own, there is a batch.
+    alike = [a for a in rest if a.slides or not a.w]
+    columns = take(nearest([a for a in alike if a.outputs > 1]) or nearest(alike))
     channels = _ONE
-    if not columns.slides and columns.outputs <= _MOST_CHANNELS and not columns.w:
+    if not columns.slides and columns.outputs <= _MOST_CHANNELS:
         pixels = nearest([a for a in rest if a.slides and a.outputs > 1])
         if pixels is not None:
             columns, channels = take(pixels), columns
