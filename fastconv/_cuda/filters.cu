@@ -87,7 +87,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) line(const Filter p) {
   const Index row = block % p.tiles[0] * lines + mine;
   const Origin at = origin_of(p, block / p.tiles[0]);
   const bool exists = row < p.outputs[1];
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill);
   const X* from = at.x + row * p.x_stride[1];
 
   SUM sums[OUTPUTS] = {};

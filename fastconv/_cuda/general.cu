@@ -51,7 +51,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) plain(const General p) {
   const Index index = Index(blockIdx.x) * THREADS + threadIdx.x;
   if (index >= p.count) return;
   const Output o = output_of(p, index);
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill);
   SUM sum = {};
   for (Index t = 0; t < p.all_taps; t++) {
     Index x, w;
@@ -71,7 +71,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) ordered(const General p) {
   const Index index = Index(blockIdx.x) * THREADS + threadIdx.x;
   if (index >= p.count) return;
   const Output o = output_of(p, index);
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill);
   const OrderedTap* taps = (const OrderedTap*)p.w;
   SUM sum = 0;
   for (Index t = 0; t < p.all_taps; t++) {

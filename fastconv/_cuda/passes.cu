@@ -18,7 +18,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) two_passes(const Filter p)
   if (stays_idle(p.only_if)) return;
   DYNAMIC_SHARED(memory);
   const Tile t = tile_of(p);
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill);
   const Index row = t.row + p.offset[1];
 
   const int tall = p.taps[1], wide = p.taps[2];
