@@ -4,7 +4,8 @@ scipy.ndimage's linear filters, by name, signature and contract.
 Values, dtypes, shapes and errors are SciPy's. Results of integer dtype are SciPy's to the last bit:
 sums are formed in double precision in SciPy's order and cut toward zero. float32 results of float32
 (and of integers of up to 16 bits) are summed in float32, except passes over few elements. Where
-SciPy's are a bug ours are not: each function's notes say where.
+SciPy's are a bug ours are not: each function's notes say where. Arrays may be CuPy's, all on one
+GPU: then the results are.
 """
 
 from __future__ import annotations
