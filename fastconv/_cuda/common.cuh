@@ -238,8 +238,10 @@ INLINE void add_part(T& sum, T part) {
     sum.im += part.im;
   } else if constexpr (Same<T, Bool>::value) {
     sum.byte |= part.byte;
+  } else if constexpr (IsFloat<T>::value) {
+    sum += part;
   } else {
-    sum = T(sum + part);
+    sum = T(UInt64(sum) + UInt64(part));
   }
 }
 
