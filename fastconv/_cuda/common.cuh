@@ -230,6 +230,21 @@ INLINE void add_product(T& sum, T a, T b) {
   sum = T((unsigned long long)sum + (unsigned long long)a * (unsigned long long)b);
 }
 
+// sum += part, as parts of a long sum are put together.
+template <class T>
+INLINE void add_part(T& sum, T part) {
+  if constexpr (IsComplex<T>::value) {
+    sum.re += part.re;
+    sum.im += part.im;
+  } else if constexpr (Same<T, Bool>::value) {
+    sum.byte |= part.byte;
+  } else if constexpr (IsFloat<T>::value) {
+    sum += part;
+  } else {
+    sum = T(UInt64(sum) + UInt64(part));
+  }
+}
+
 // --- sums in order -------------------------------------------------------------------------------
 
 // A tap of a sum in order: its number in the kernel, that of the one it is folded with or -1, and
