@@ -1049,3 +1049,61 @@ def _nothing(kernel: Kernel, out: Any) -> tuple[Problem, Layout]:
         spread=(1,) * 3,
     )
     return problem, Layout((0,) * 6, (0,) * 6, element_strides(out), (dtype, dtype, out.dtype))
+
+
+# --- what the source may be compiled with ---------------------------------------------------------
+
+
+def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
+    """Yield what the source may be compiled with: each kernel with each tile and type."""
+    for types in _COMBINATIONS:
+        x, w, dtype, out = map(np.dtype, types)
+        layout = Layout((), (), (), (x, w, out))
+        for narrow in (True, False):
+            for section, macros in _macros(dtype.itemsize, None if narrow else 1):
+                yield LAYERS, compiled_for(section, dtype, layout, narrow, **macros)
+            if dtype.kind != "i":
+                yield LAYERS, compiled_for("REST", dtype, layout, narrow)
+    integer = np.dtype(np.int32)
+    layout = Layout((), (), (), (integer, integer, integer))
+    yield LAYERS, compiled_for("REST", integer, layout, True)
+
+
+def _macros(size: int, most: int | None) -> Iterator[tuple[str, dict[str, int]]]:
+    """Yield kernels and their macros for elements of some bytes, of each at most some tiles."""
+    for number, (tall, wide, outputs, points) in enumerate(_TILES[size][:most]):
+        for along in (0, 1):
+            yield (
+                "TILES",
+                {
+                    "OUTPUTS_TILE": tall,
+                    "POINTS_TILE": wide,
+                    "OUTPUTS_THREAD": outputs,
+                    "POINTS_THREAD": points,
+                    "STEP": _STEP,
+                    "X_ALONG_DEPTH": along,
+                    "W_ALONG_DEPTH": (number + along) % 2,
+                },
+            )
+    options, points = _FEW[size]
+    for outputs in options[:most]:
+        for slides in (0, 1):
+            macros = {"OUTPUTS_THREAD": outputs, "POINTS_THREAD": points, "SLIDES": slides}
+            yield "FEW", macros
+    for outputs, points in _DOTS[size][:most]:
+        yield "DOTS", {"OUTPUTS_THREAD": outputs, "POINTS_THREAD": points}
+
+
+# Types of data, taps, sums and results.
+_COMBINATIONS = (
+    ("f", "f", "f", "f"),
+    ("d", "d", "d", "d"),
+    ("F", "F", "F", "F"),
+    ("D", "D", "D", "D"),
+    ("f", "d", "d", "f"),
+    ("F", "D", "D", "F"),
+    ("b", "b", "i", "i"),
+    ("b", "B", "i", "i"),
+    ("B", "b", "i", "i"),
+    ("B", "B", "i", "i"),
+)
