@@ -73,6 +73,11 @@ def estimate(problem: Problem) -> Estimate:
     """Products at cuBLAS's rate, panels at that of the cache, and calls."""
     products = cached = calls = launches = 0.0
     workspace = 0
+    device = problem.device or 0
+    rates = _gpu_rates.gpu_rates(device)
+    unit = (
+        f"arithmetic.gpu_gemm.{problem.dtype.itemsize // (2 if problem.dtype.kind == 'c' else 1)}"
+    )
     for phase in phases(problem):
         part = phase.problem
         if part is None:
@@ -81,21 +86,25 @@ def estimate(problem: Problem) -> Estimate:
         plan = _plan(part, _gpu_layers.dense(part))
         size = part.dtype.itemsize
         rows, columns = (-(-n // tile) * tile for n, tile in zip(_sides(part), _TILE, strict=True))
-        products += part.x[1] * rows * columns * part.taps * (4 if part.dtype.kind == "c" else 1)
-        calls += plan.calls(part.x[1])
-        launches += len(list(plan.pieces()))
+        done = part.x[1] * rows * columns * part.taps * (4 if part.dtype.kind == "c" else 1)
+        each = plan.calls(part.x[1])
+        # Calls are made while the one before is worked on, if that takes long enough.
+        hidden = done * rates[unit] / each > rates["call.library"]
+        products += done
+        calls += 1 if hidden else each
         if plan.data is None:
-            launches += plan.calls(1)
+            launches += 1 if hidden else plan.calls(1)
             cached += 2 * part.x[1] * part.taps * _gpu_layers.point_count(part) * size
-        cached += 2 * math.prod(part.out) * size
+        if plan.out is None:
+            launches += 1 if hidden else len(list(plan.pieces()))
+            cached += 2 * math.prod(part.out) * size
         workspace = max(workspace, plan.workspace(part))
     if meets_zeros(problem):
         launches += 1 + len(phases(problem))
-    scalar = problem.dtype.itemsize // (2 if problem.dtype.kind == "c" else 1)
     work = (
         ("call.library", calls),
         ("call.launch", launches),
-        (f"arithmetic.gpu_gemm.{scalar}", products),
+        (unit, products),
         ("cache.l2", cached),
         ("memory.ram", problem.traffic),
     )
