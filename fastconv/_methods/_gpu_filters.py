@@ -69,7 +69,7 @@ _FIELDS: list[tuple[Any, ...]] = [
     ("listed", np.int32),
     ("fold", np.int32),
     ("step", np.int64, 2),
-    ("fill", np.float64, 2),
+    ("fill", np.uint64, 2),
     ("divisor", np.float64),
     ("divisor_rows", np.float64),
 ]
@@ -96,7 +96,7 @@ _GENERAL = Kernels(
         ("sliding", np.int32),
         ("boundary", np.int32),
         ("fold", np.int32),
-        ("fill", np.float64, 2),
+        ("fill", np.uint64, 2),
     ],
     {"MOST_AXES": _MOST_AXES},
 )
@@ -491,12 +491,12 @@ def options(problem: Problem, form: Form, *, ordered: bool = False) -> tuple[str
     )
 
 
-def fill(problem: Problem) -> tuple[float, float]:
-    """Return the real and the imaginary part of what lies beyond the edges."""
-    if problem.boundary is not Boundary.CONSTANT:
-        return 0.0, 0.0
-    value = complex(problem.fill)
-    return value.real, value.imag
+def fill(problem: Problem) -> np.ndarray:
+    """Return the bytes of what lies beyond the edges, as two numbers of 64 bits."""
+    words = np.zeros(2, np.uint64)
+    if problem.fill_element is not None:
+        words.view(problem.dtype)[:1] = problem.fill_element
+    return words
 
 
 def outputs_of_thread(dtype: np.dtype[Any]) -> int:
