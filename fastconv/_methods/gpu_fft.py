@@ -18,7 +18,7 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -26,7 +26,7 @@ from fastconv import _cost
 from fastconv._cost import Estimate
 from fastconv._cuda import ELEMENT_TYPES, Kernels, address, element_options, element_strides
 from fastconv._methods import _blocking, _rounding, gpu_direct
-from fastconv._methods._blocking import AxisBlocks, Cut
+from fastconv._methods._blocking import AxisBlocks, Cut, Fit
 from fastconv._methods._transforms import fast_length
 from fastconv._problem import Boundary, Problem, Reason, Shape
 
@@ -41,7 +41,7 @@ _TILE_BITS = 11
 _TURNED_BITS = 6
 # Axes of CuPy's arrays, at the most.
 _MOST_AXES = 32
-# The struct of blocks.cu, which tells what its fields are.
+# Fields of `Along`, which stand in the struct for each axis; blocks.cu tells what they are.
 _PER_AXIS = ("count", "step", "shift", "extent", "stride", "length", "divider", "limit", "pitch")
 KERNELS = Kernels(
     "blocks.cu",
@@ -83,7 +83,7 @@ _BUFFERS = 5
 _KERNEL_BUFFERS = 3
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """How a problem is cut into transforms."""
 
@@ -194,7 +194,7 @@ def _layout(problem: Problem, axes: Shape, parts: Shape) -> Layout | None:
     taps = tuple(_blocking.taps_of_parts(problem, axes, parts))
     parts = tuple(-(-problem.w[a] // t) for a, t in zip(axes, taps, strict=True))
     # Transforms of real data are fast where the last length is even.
-    fits = [fast_length] * len(axes)
+    fits: list[Fit] = [fast_length] * len(axes)
     if dtype.kind != "c":
         fits[-1] = _even_length
     rules = list(zip(axes, taps, fits, strict=True))
@@ -331,7 +331,7 @@ class Runner:
         return Kernel(flipped, spectra, flag, self.direct and self.direct.prepare(w))
 
     def _spectra(self, w: Any, flag: Any, first: int, count: int) -> Any:
-        """Transform some parts of kernels: those of all kernels part by part, the first ones next to it."""
+        """Transform so many parts of kernels from one on: first the first parts of all kernels."""
         import cupy
 
         blocks = cupy.empty((count, *self.layout.lengths), self.transform_dtype)
@@ -380,7 +380,7 @@ class Runner:
         problem, layout = self.problem, self.layout
         options = self._options(x, out)
         order = _order(problem, layout, element_strides(x))
-        flag = kernel.flag.copy()
+        flag = kernel.flag if self.direct is None else kernel.flag.copy()
         gathers = [
             _data_into_blocks(problem, layout, order, element_strides(x), starts)
             for starts in itertools.product(
@@ -456,8 +456,9 @@ class Runner:
 # --- launches -------------------------------------------------------------------------------------
 
 
-class Along(NamedTuple):
-    """An axis of the blocks of a launch; blocks.cu tells what its fields are."""
+@dataclass(frozen=True, slots=True)
+class Along:
+    """An axis of the blocks of a launch."""
 
     count: int
     step: int
@@ -518,7 +519,7 @@ def _launch(
     """
     *others, columns = lengths
     for i, a in enumerate(axes[:-1]):
-        along[a] = along[a]._replace(length=others[i], divider=math.prod(others[i + 1 :]))
+        along[a] = replace(along[a], length=others[i], divider=math.prod(others[i + 1 :]))
     kept = [
         a for a, v in along.items() if a == axes[-1] or v.count > 1 or v.length > 1 or v.shift != 0
     ]
@@ -543,7 +544,7 @@ def _launch(
         column_bits=bits,
         axes=len(kept),
         last=kept.index(axes[-1]),
-        **{field: [getattr(along[a], field) for a in kept] for field in Along._fields},
+        **{field: [getattr(along[a], field) for a in kept] for field in _PER_AXIS},
         **values,
     )
     tiles = -(-rows >> _TILE_BITS - bits) * across
@@ -633,13 +634,16 @@ def _blocks_into_result(problem: Problem, layout: Layout, order: Shape, strides:
 def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
     """What the kernels may be compiled with, every dtype of data and results at the least once."""
     for code in ELEMENT_TYPES:
-        for total in "fdFD":
-            if total in "fD" or code in "fdFD":
-                yield KERNELS, element_options(**_dtypes(code, total, total))
-        if np.dtype(code).kind in "iu":
-            yield KERNELS, element_options(**_dtypes(code, code, "d"))
+        kind = np.dtype(code).kind
+        yield KERNELS, _compiled_for(code, code if kind == "c" else "D", "D", "D")
+        if kind != "c":
+            yield KERNELS, _compiled_for(code, code, "f", "f")
+        if kind in "iu":
+            yield KERNELS, _compiled_for(code, code, code, "d")
+    for data, result, total in ("ddd", "fdd", "Bfd", "FFF", "fDF"):
+        yield KERNELS, _compiled_for(data, result, total, total)
 
 
-def _dtypes(stored: str, total: str, point: str) -> dict[str, np.dtype[Any]]:
-    codes = {"DATA": stored, "RESULT": stored, "SUM": total, "POINT": point}
-    return {name: np.dtype(code) for name, code in codes.items()}
+def _compiled_for(data: str, result: str, total: str, point: str) -> tuple[str, ...]:
+    codes = {"DATA": data, "RESULT": result, "SUM": total, "POINT": point}
+    return element_options(**{name: np.dtype(code) for name, code in codes.items()})
