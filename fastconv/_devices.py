@@ -133,7 +133,7 @@ def on(device: int | None) -> contextlib.AbstractContextManager[Any]:
 
 
 def wait(device: int | None) -> None:
-    """Wait until the current stream of a device has done what it was told to; a host never waits."""
+    """Wait until the current stream of a device has done its work; the host never waits."""
     if device is None:
         return
     import cupy

@@ -130,5 +130,5 @@ def _count(cupy: object) -> int:
     """Count the devices that CuPy can use."""
     try:
         return int(cupy.cuda.runtime.getDeviceCount())  # type: ignore[attr-defined]
-    except Exception:  # noqa: BLE001 - CUDA's own, of a class that only CuPy knows
+    except Exception:  # CUDA's own, of a class that only CuPy knows
         return 0

@@ -527,6 +527,7 @@ class Plan(ShortPlan):
             # The data to come may play the kernel's role (the longer array is the data): then
             # there is nothing to prepare.
             kernel = None if call.kernel_to_come else call.prepare(choice)
+        _devices.wait(device)  # calls may come from other streams
         for name, value in (
             ("_held", call),
             ("_choice", choice),

@@ -19,6 +19,7 @@ from fastconv._methods import (
     direct,
     fft,
     gpu_direct,
+    gpu_fft,
     gpu_separable,
     methods_on,
     reference,
@@ -42,7 +43,7 @@ _CONVERSION_BYTES = 8 << 20
 # Methods that take a kernel by its lines.
 _BY_LINES = (separable.NAME, gpu_separable.NAME)
 # Methods whose results err by all the data.
-_SPECTRAL = (fft.NAME, tilefft.NAME, "gpu_fft")
+_SPECTRAL = (fft.NAME, tilefft.NAME, gpu_fft.NAME)
 
 
 @dataclass(frozen=True, slots=True)

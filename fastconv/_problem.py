@@ -109,7 +109,9 @@ class Spec:
         if device is not None and not (
             isinstance(device, str) and re.fullmatch(r"cpu|cuda(:\d+)?", device)
         ):
-            raise ValueError(f"device must be 'cpu', 'cuda' or 'cuda:' and a number, not {device!r}")
+            raise ValueError(
+                f"device must be 'cpu', 'cuda' or 'cuda:' and a number, not {device!r}"
+            )
         object.__setattr__(self, "device", device)
 
     @property

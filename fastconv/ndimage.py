@@ -979,7 +979,7 @@ def uniform_filter(
 # --- derivatives ----------------------------------------------------------------------------------
 
 _DIFFERENCE = (-1.0, 0.0, 1.0)
-_SECOND_DIFFERENCE = np.array([1.0, -2.0, 1.0])
+_SECOND_DIFFERENCE = (1.0, -2.0, 1.0)
 _SOBEL = (1.0, 2.0, 1.0)
 _PREWITT = (1.0, 1.0, 1.0)
 

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
-from fastconv import _planner
+from fastconv import _devices, _gpu_match, _planner
 from fastconv._methods import reference
 from fastconv._native import _core
 from fastconv._plan import DEFAULT, as_arrays, check_accuracy, lowered_by
@@ -170,11 +170,11 @@ class _MatchCall:
 
     def run(self, choice: Choice, kernel: Prepared, out: np.ndarray | None) -> np.ndarray:
         """Compute the result by a choice and a prepared template."""
-        if out is not None and not (out.flags.c_contiguous and out.flags.aligned):
+        if out is not None and not (out.flags.c_contiguous and _devices.is_plain(out)):
             out[...] = self.run(choice, kernel, None)
             return out
         if out is None:
-            out = np.empty(self.shape, self.dtype)
+            out = _devices.empty(self.shape, self.dtype, self.problem.device)
         assert self.template is not None
         if self.template.finite:
             threads = get_num_threads()
@@ -190,22 +190,25 @@ class _MatchCall:
             if isinstance(array, Spec):
                 raise TypeError(f"{array} holds no numbers: a Spec is for plan and explain")
         choice = self.choose()
-        return self.run(choice, self.prepare(choice), None)
+        with _devices.on(self.problem.device):
+            return self.run(choice, self.prepare(choice), None)
 
     def _readable(self) -> np.ndarray:
-        """Return the image, padded if it is to be, as the native code can read it."""
+        """Return the image, padded if it is to be, as those who look at it can read it."""
         image = self.arrays[0]
         if self.padding is not None:
             mode, rest = self.padding
             taps = self.problem.w
-            padded = np.pad(image.astype(self.dtype), [(m, m) for m in taps], mode, **rest)
+            pad = np.pad if self.problem.device is None else _gpu_match.padded
+            padded = pad(image.astype(self.dtype), [(m, m) for m in taps], mode, **rest)
             return padded[
                 tuple(
                     slice(m - m // 2, m - m // 2 + n)
                     for m, n in zip(taps, self.problem.x, strict=True)
                 )
             ]
-        if not _core.is_stored(image.dtype) or not image.flags.aligned:
+        on_host = self.problem.device is None
+        if on_host and not (_core.is_stored(image.dtype) and image.flags.aligned):
             image = image.astype(self.dtype)
         return image
 
@@ -225,7 +228,8 @@ class _Match:
     ) -> None:
         """Fill `out`, contiguous, and compute `again` what rounding errors spoiled."""
         problem = choice.problem
-        total, least, most, count = _core.look_at_image(x, problem.dtype, self.threads)
+        work = _work_on(problem.device)
+        total, least, most, count = work.look_at_image(x, problem.dtype, self.threads)
         if not count:
             out.fill(np.nan)  # every window holds a pixel of the image
             return
@@ -237,12 +241,12 @@ class _Match:
             centre, reach = 0.0, largest
             if _LEAST_AS_THEY_ARE <= largest <= _MOST_AS_THEY_ARE:
                 scale = 1.0
+        squares: Any = 0.0
         if self.template.norm:
             squares = self._correlate(x, choice, kernel, centre, scale, out)
         else:
-            squares = 0.0
             out.fill(0)
-        unsure = _core.finish_match(
+        unsure = work.finish_match(
             x,
             out,
             problem.w,
@@ -253,9 +257,7 @@ class _Match:
             centre,
             self._level(least, most),
             _MEASURES.index(self.measure),
-            self._factors(
-                choice.problem, kernel, scale, _error(choice.problem, reach * scale, squares)
-            ),
+            self._factors(problem, kernel, scale, reach * scale, squares),
             self.threads,
         )
         if again < len(_METHODS_AGAIN) and unsure.any():
@@ -269,9 +271,14 @@ class _Match:
         centre: float,
         scale: float,
         out: np.ndarray,
-    ) -> float:
-        """Fill `out` with numerators; return the sum of squares of the centred pixels, or more."""
-        problem, squares = choice.problem, 0.0
+    ) -> Any:
+        """
+        Fill `out` with numerators; return the sum of squares of the centred pixels, or more.
+
+        It is a number, or an array of one on a GPU.
+        """
+        problem, squares = choice.problem, None
+        work = _work_on(problem.device)
         as_it_is = centre == 0 and scale == 1
         step = _slab(choice, self.limit)
         for first in range(0, problem.out[0], step):
@@ -283,11 +290,14 @@ class _Match:
                 kernel = choice.prepare(kernel.w)
             pixels = x[window]
             if as_it_is:
+                if problem.device is not None:
+                    pixels = _gpu_match.in_rows(pixels)
                 choice.run(pixels, kernel, out[region], self.threads)
                 squares = math.inf
                 continue
-            centred = np.empty(pixels.shape, problem.dtype)
-            squares += _core.centre_image(pixels, centred, centre, scale, self.threads)
+            centred = _devices.empty(pixels.shape, problem.dtype, problem.device)
+            part_squares = work.centre_image(pixels, centred, centre, scale, self.threads)
+            squares = part_squares if squares is None else squares + part_squares
             choice.run(centred, kernel, out[region], self.threads)
             del centred  # before the next one is made
         return squares
@@ -331,14 +341,20 @@ class _Match:
         return min(max(0.0, least), most)
 
     def _factors(
-        self, problem: Problem, kernel: Prepared, scale: float, error: float
-    ) -> dict[str, float]:
-        """Return the numbers that the native code joins sums and numerators with."""
+        self, problem: Problem, kernel: Prepared, scale: float, reach: float, squares: Any
+    ) -> dict[str, Any]:
+        """
+        Return the numbers that sums and numerators are joined with.
+
+        Of the pixels they are correlated with, the greatest magnitude and the sum of squares tell
+        what numerators may err by. A sum that is on a GPU stays there.
+        """
         t = self.template
         pixels = math.prod(problem.w)
         assert isinstance(kernel.w, np.ndarray)
         rounding = 2 * sum(problem.w) * float(np.finfo(np.float64).eps) / 2
-        f = {
+        error = _ERROR * float(np.finfo(problem.dtype).eps) / 2  # in norms of a window
+        f: dict[str, Any] = {
             "pixels": pixels,
             "tilt": float(kernel.w.sum(dtype=np.float64)),
             "of_product": 1.0,
@@ -368,15 +384,22 @@ class _Match:
                 f["empty"] = 1.0 if t.energy else 0.0
                 f["of_all"] = 1 / (t.energy * scale) if t.energy * scale else math.inf
                 error *= 2 * share
-        if self.measure in _NORMED:
-            f["floor"] = (error / _TOLERANCE) ** 2
+        f["normed"] = self.measure in _NORMED
+        if f["normed"]:
+            f["of_squares"] = (error / _TOLERANCE) ** 2
+            most = reach * reach * pixels
+            if isinstance(squares, float):
+                most = min(most, squares)
+            else:
+                f["squares"] = squares
+            f["floor"] = f["of_squares"] * most
         return f
 
     def _respond_again(
         self, x: np.ndarray, problem: Problem, unsure: np.ndarray, out: np.ndarray, again: int
     ) -> None:
         """Compute the tiles that hold unsure results in double precision, by themselves."""
-        tile = _core.match_tile(problem.w, problem.out)
+        tile = _work_on(problem.device).match_tile(problem.w, problem.out)
         block_elements = problem.workspace_limit // (_BLOCK_ARRAYS * 8)
         for region in _regions(unsure != 0, tile, problem, block_elements):
             block = self._block(x, problem, region)
@@ -389,17 +412,22 @@ class _Match:
                 (0,) * len(extents),
                 np.dtype(np.float64),
                 accuracy=0.0 if problem.accuracy == 0 else None,
+                device=problem.device,
             )
             choice = _planner.choose(part, _METHODS_AGAIN[again], self.threads)
             if choice.method == reference.NAME:
                 continue  # the template is too large for direct sums
-            result = np.empty(extents)
+            result = _devices.empty(extents, np.float64, problem.device)
             kernel = _prepare(self.template, choice, self.limit)
             replace(self, fill=None).respond(block, choice, kernel, result, again + 1)
             out[region] = result
 
     def _block(self, x: np.ndarray, problem: Problem, region: tuple[slice, ...]) -> np.ndarray:
         """Return what the windows of a region read, in double precision."""
+        if problem.device is not None:
+            first = tuple(s.start + o for s, o in zip(region, problem.offset, strict=True))
+            size = tuple(s.stop - s.start + m - 1 for s, m in zip(region, problem.w, strict=True))
+            return _gpu_match.gather(x, first, size, problem.boundary, self.fill)
         mode: Any = next(m for m, b in _BOUNDARIES.items() if b is problem.boundary)
         beyond = {"constant_values": -1} if mode == "constant" else {}
         indices = []
@@ -452,10 +480,9 @@ def _slab(choice: Choice, limit: int) -> int:
     return step
 
 
-def _error(problem: Problem, reach: float, squares: float) -> float:
-    """Bound the errors of numerators, from the pixels' greatest magnitude and sum of squares."""
-    unit = float(np.finfo(problem.dtype).eps) / 2
-    return _ERROR * unit * min(reach * math.sqrt(math.prod(problem.w)), math.sqrt(squares))
+def _work_on(device: int | None) -> Any:
+    """Return who looks at images, centres and finishes them: the native code, or a GPU's."""
+    return _core if device is None else _gpu_match
 
 
 def _power_of_two(most: float) -> float:
@@ -557,14 +584,15 @@ def _lower_match_template(
     else:
         out, offset = tuple(n - m + 1 for n, m in zip(x, taps, strict=True)), (0,) * len(x)
     bound = check_accuracy(accuracy)
-    problem = Problem(x, taps, out, axes, offset, dtype, boundary, accuracy=bound)
-    numbers = None if isinstance(template, Spec) else _Template.of(template)
+    device = _devices.of(image)
+    problem = Problem(x, taps, out, axes, offset, dtype, boundary, accuracy=bound, device=device)
+    numbers = None if isinstance(template, Spec) else _Template.of(_devices.to_host(template))
     return _MatchCall((image, template), problem, dtype, method, numbers, fill, padding)
 
 
 def _check_constant(values: Any, dtype: np.dtype[Any]) -> np.ndarray:
     try:
-        numbers = np.asarray(values)
+        numbers = _devices.to_host(values)
     except ValueError:
         _refuse("constant_values", values, "a number, or numpy.pad's pairs of them", ValueError)
     if numbers.dtype.kind not in "biuf":
@@ -588,10 +616,11 @@ def match_template(
 
     Parameters
     ----------
-    image : array_like, shape (M, N) or (M, N, P)
+    image : array_like or cupy.ndarray, shape (M, N) or (M, N, P)
         Where to look; real numbers.
-    template : array_like, shape (m, n) or (m, n, p)
-        What to look for; no larger than the image along any axis.
+    template : array_like or cupy.ndarray, shape (m, n) or (m, n, p)
+        What to look for; no larger than the image along any axis. Both arrays are NumPy's, or both
+        are CuPy's on one GPU.
     pad_input : bool, optional
         Extend the image, so that the result has its shape and belongs to the template's centre,
         index m // 2; otherwise the result belongs to the template's first pixel.
@@ -615,10 +644,11 @@ def match_template(
 
     Returns
     -------
-    ndarray
+    ndarray or cupy.ndarray
         Of shape (M - m + 1, N - n + 1), and P - p + 1 where there are three axes, or of the image's
-        shape; float32 for an image of float16 or float32, float64 for any other. The best match has
-        the greatest value; by the sums of squared differences, the least.
+        shape; float32 for an image of float16 or float32, float64 for any other; CuPy's where the
+        arguments are. The best match has the greatest value; by the sums of squared differences,
+        the least.
 
     Raises
     ------
@@ -626,7 +656,7 @@ def match_template(
         If the image is neither 2-D nor 3-D, the template is empty, has other axes or is larger than
         the image; if the mode or the measure is unknown.
     TypeError
-        If an array holds anything but real numbers.
+        If an array holds anything but real numbers, or the arrays are apart.
 
     Notes
     -----
@@ -642,6 +672,10 @@ def match_template(
     thousandth of its denominator (windows of low contrast in an image of high), it is computed
     again, in double precision and by parts. The errors of the measures that are not normed are
     those of the numerator: they follow the whole image, not each window.
+
+    On a GPU the host waits for three things: for the template (which a plan holds already), for the
+    least and greatest pixels, and, where the measure is normed, for what is to be computed again.
+    The mode 'median' is NumPy's: the image goes to the host and comes back.
 
     References
     ----------

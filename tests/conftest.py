@@ -24,6 +24,8 @@ collect_ignore_glob = ["upstream/*"]
 CPU_ONLY = {
     "test_blocks": "the CPU's kernels for blocks",
     "test_calibrate": "calibration measures the CPU",
+    "test_cuda_sources": "kernels are compiled, whatever runs them",
+    "test_command_line": "commands run in processes of their own, or on the CPU",
     "test_documents": "the documents show the CPU",
     "test_examples": "the examples run on the CPU",
     "test_import": "what an import brings along is the same",

@@ -402,6 +402,7 @@ def test_plan_of_the_default_measure(rng):
         planned(image, out=image[:26, :35])
 
 
+@pytest.mark.cpu_only("the CPU's methods have names of their own")
 def test_explain_tells_about_the_correlation():
     image, template = fastconv.Spec((1080, 1920), "f"), fastconv.Spec((64, 96), "f")
     explained = fastconv.explain(match_template, image, template, method="sqdiff")

@@ -8,13 +8,12 @@ out as C++ does; the text of the struct is made from it and stands before the so
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 import numpy as np
-
-from fastconv import _devices
 
 # What the fields of a struct are in C++; pointers are numbers that the kernel casts.
 _FIELD_TYPES = {
@@ -44,7 +43,9 @@ ELEMENT_TYPES = {
 }
 # Shared memory that a block may take without asking for more.
 PLAIN_SHARED_BYTES = 48 << 10
-_INCLUDE = '#include "common.cuh"'
+_INCLUDE = re.compile(r'#include "(\w+\.cuh)"\n')
+# The file that the struct of a source stands behind.
+_COMMON = "common.cuh"
 
 
 class Kernels:
@@ -79,9 +80,12 @@ class Kernels:
     def text(self) -> str:
         """Return the source, with its struct and what all sources share."""
         folder = files("fastconv._cuda")
-        code = (folder / self.source).read_text()
-        common = (folder / "common.cuh").read_text()
-        return code.replace(_INCLUDE, common + self._declaration())
+
+        def included(line: re.Match[str]) -> str:
+            declared = self._declaration() if line[1] == _COMMON else ""
+            return (folder / line[1]).read_text() + declared
+
+        return _INCLUDE.sub(included, (folder / self.source).read_text())
 
     def _declaration(self) -> str:
         lines = []
@@ -127,17 +131,21 @@ class Kernels:
         shared : int
             Bytes of shared memory that its size is not known of before.
         """
-        kernel = _compiled(self, options).get_function(name)
+        import cupy
+
+        kernel = _function(self, options, name, cupy.cuda.runtime.getDevice())
         if shared > PLAIN_SHARED_BYTES:
             kernel.max_dynamic_shared_size_bytes = shared
         kernel((blocks,), (threads,), (parameters,), shared_mem=shared)
 
 
 @functools.lru_cache(maxsize=1024)
-def _compiled(kernels: Kernels, options: tuple[str, ...]) -> Any:
+def _function(kernels: Kernels, options: tuple[str, ...], name: str, device: int) -> Any:
+    """Return a kernel for a device, which is the current one."""
     import cupy
 
-    return cupy.RawModule(code=kernels.text(), options=("--std=c++17", *options))
+    module = cupy.RawModule(code=kernels.text(), options=("--std=c++17", *options))
+    return module.get_function(name)
 
 
 def element_options(**dtypes: np.dtype[Any]) -> tuple[str, ...]:
@@ -153,8 +161,3 @@ def address(a: Any) -> int:
 def element_strides(a: Any) -> tuple[int, ...]:
     """Return an array's strides in elements."""
     return tuple(s // a.itemsize for s in a.strides)
-
-
-# What each source is compiled with by those who use it, as (kernels, options): for the tests, which
-# compile everything that may be asked for.
-VARIANTS: list[tuple[Kernels, Mapping[str, Any]]] = []

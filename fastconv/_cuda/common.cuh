@@ -1,7 +1,7 @@
 // What all kernels share: elements and their conversions, boundaries, shared memory.
 //
-// Sources are compiled by NVRTC, which has no headers, and for the tests by a C++ compiler that runs
-// threads one after the other. Strides are in elements, and positions in arrays 64 bits wide.
+// Sources are compiled by NVRTC, which has no headers, and for the tests by a C++ compiler that
+// runs threads one after the other. Strides are in elements, and positions in arrays 64 bits wide.
 
 typedef long long Index;
 
@@ -59,8 +59,8 @@ struct IsComplex<Complex<Real>> {
 // Of numbers with a fraction.
 template <class T>
 struct IsFloat {
-  static constexpr bool value = Same<T, float>::value || Same<T, double>::value ||
-                                Same<T, Half>::value;
+  static constexpr bool value =
+      Same<T, float>::value || Same<T, double>::value || Same<T, Half>::value;
 };
 
 INLINE float to_float(Half h) {
@@ -149,7 +149,8 @@ INLINE Index cut_number(double v) {
 }
 
 // How a sum becomes a result: floats for integers are rounded to the nearest even number, or cut
-// toward zero, and wrap around by way of int64; a cut boolean is the byte of its number.
+// toward zero, and wrap around by way of int64; a cut boolean is whether the byte of its number is
+// zero.
 template <class Result, bool TRUNCATE>
 struct Stored {
   template <class Sum>
@@ -157,7 +158,7 @@ struct Stored {
     if constexpr (IsFloat<Sum>::value && !IsFloat<Result>::value && !IsComplex<Result>::value) {
       const double whole = TRUNCATE ? double(v) : rint(double(v));
       if constexpr (Same<Result, Bool>::value) {
-        if (TRUNCATE) return Bool{(unsigned char)cut_number(whole)};
+        if (TRUNCATE) return convert<Bool>((unsigned char)cut_number(whole));
         return convert<Bool>(whole);
       } else {
         if constexpr (Result(-1) > Result(0) && sizeof(Result) == 8)
@@ -191,13 +192,15 @@ INLINE bool is_zero(T v) {
     return v == T(0);
 }
 
-// The element nearest to a number, which is complex where the element is.
+// The element whose bytes these are.
 template <class T>
-INLINE T element_of(double re, double im) {
-  if constexpr (IsComplex<T>::value)
-    return convert<T>(Complex<double>{re, im});
-  else
-    return convert<T>(re);
+INLINE T element_of(const UInt64* bytes) {
+  if constexpr (IsComplex<T>::value) {  // which need not be aligned as a whole
+    const auto* parts = &((const T*)bytes)->re;
+    return T{parts[0], parts[1]};
+  } else {
+    return *(const T*)bytes;
+  }
 }
 
 // Sums of floats over a divisor, where that is not zero.
@@ -226,6 +229,20 @@ template <class T>
 INLINE void add_product(T& sum, T a, T b) {
   sum = T((unsigned long long)sum + (unsigned long long)a * (unsigned long long)b);
 }
+
+// --- sums in order -------------------------------------------------------------------------------
+
+// A tap of a sum in order: its number in the kernel, that of the one it is folded with or -1, and
+// its weight.
+struct OrderedTap {
+  Index first, second;
+  double weight;
+};
+
+INLINE double times(double a, double b) { return __dmul_rn(a, b); }
+INLINE double plus(double a, double b) { return __dadd_rn(a, b); }
+INLINE float times(float a, float b) { return __fmul_rn(a, b); }
+INLINE float plus(float a, float b) { return __fadd_rn(a, b); }
 
 // --- boundaries ----------------------------------------------------------------------------------
 

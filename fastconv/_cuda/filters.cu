@@ -1,147 +1,35 @@
 // Correlations of signals, images and volumes, by their sums of products.
 //
 // Compiled for the types of the elements: X of the data, SUM of taps and sums, RESULT of the result
-// (see common.cuh for how one becomes the other). CUT cuts sums that become integers; SPARSE takes a
-// tap that is zero for none at all. The taps are contiguous nowhere: strides lead to all arrays.
+// (see common.cuh for how one becomes the other). CUT cuts sums that become integers; SPARSE takes
+// a tap that is zero for none at all. The taps are contiguous nowhere: strides lead to all arrays.
 //
 // A block holds the part of the data that its outputs read in shared memory, with its halo, so that
 // the boundary is met by the loads alone. A thread sums several outputs that lie one behind the
 // other: each element that it takes from shared memory serves as many products.
 #include "common.cuh"
-
-constexpr int THREADS = 256;
-// Outputs of a thread, and taps for which it holds a window of data in registers.
-constexpr int OUTPUTS = sizeof(SUM) <= 4 ? 8 : sizeof(SUM) <= 8 ? 4 : 2;
-constexpr int STEP = 8;
-// Taps that are read from shared memory at once.
-constexpr int PACK = sizeof(SUM) < 2 ? STEP : 16 / sizeof(SUM);
-// Columns of a block's tile of an image; the other threads stand below.
-constexpr int COLUMNS = 64;
-constexpr int ROWS = THREADS / COLUMNS * OUTPUTS;
-
-struct __align__(PACK * sizeof(SUM)) Pack {
-  SUM tap[PACK];
-};
-
-INLINE bool stays_idle(unsigned long long only_if) { return only_if && !*(const int*)only_if; }
-
-INLINE void store(RESULT* out, SUM sum, double divisor) {
-  *out = Stored<RESULT, CUT>::of(divided(sum, divisor));
-}
-
-// sums[r] += Σ_k taps[k] · window(k + r) for k below TAPS.
-template <int TAPS, class Window>
-INLINE void sum_step(SUM* sums, const Pack* packs, Window window) {
-  SUM data[OUTPUTS + TAPS - 1];
-#pragma unroll
-  for (int i = 0; i < OUTPUTS + TAPS - 1; i++) data[i] = window(i);
-#pragma unroll
-  for (int k = 0; k < TAPS; k++) {
-    const SUM tap = packs[k / PACK].tap[k % PACK];
-    if (SPARSE && is_zero(tap)) continue;
-#pragma unroll
-    for (int r = 0; r < OUTPUTS; r++) add_product(sums[r], tap, data[k + r]);
-  }
-}
-
-// The same for any number of taps; window.from(k) is the window k elements on, k a multiple of STEP.
-template <class Window>
-INLINE void sum_taps(SUM* sums, const SUM* taps, int count, Window window) {
-  const Pack* packs = (const Pack*)taps;
-  int k = 0;
-  for (; k + STEP <= count; k += STEP) sum_step<STEP>(sums, packs + k / PACK, window.from(k));
-  packs += k / PACK;
-  const Window rest = window.from(k);
-  switch (count - k) {
-    case 1:
-      sum_step<1>(sums, packs, rest);
-      break;
-    case 2:
-      sum_step<2>(sums, packs, rest);
-      break;
-    case 3:
-      sum_step<3>(sums, packs, rest);
-      break;
-    case 4:
-      sum_step<4>(sums, packs, rest);
-      break;
-    case 5:
-      sum_step<5>(sums, packs, rest);
-      break;
-    case 6:
-      sum_step<6>(sums, packs, rest);
-      break;
-    case 7:
-      sum_step<7>(sums, packs, rest);
-      break;
-  }
-}
-
-// Down a column of a tile.
-struct ColumnWindow {
-  const SUM* first;
-  int pitch;
-  INLINE SUM operator()(int i) const { return first[i * pitch]; }
-  INLINE ColumnWindow from(int k) const { return {first + k * pitch, pitch}; }
-};
-
-// Along a line that has a gap behind every OUTPUTS elements: threads start that far apart, and would
-// meet in the banks of shared memory.
-INLINE int with_gaps(int i) { return i + i / OUTPUTS; }
-
-struct LineWindow {
-  const SUM* first;
-  INLINE SUM operator()(int i) const { return first[with_gaps(i)]; }
-  INLINE LineWindow from(int k) const { return {first + with_gaps(k)}; }
-};
-
-// Where the arrays of one index of the batch start.
-struct Origin {
-  const X* x;
-  const SUM* w;
-  RESULT* out;
-};
-
-INLINE Origin origin_of(const Filter& p, Index batch) {
-  Origin o = {(const X*)p.x, (const SUM*)p.w, (RESULT*)p.out};
-#pragma unroll
-  for (int a = BATCH_AXES - 1; a >= 0; a--) {
-    const Index i = batch % p.batch[a];
-    batch /= p.batch[a];
-    o.x += i * p.x_batch[a];
-    o.w += i * p.w_batch[a];
-    o.out += i * p.out_batch[a];
-  }
-  return o;
-}
+#include "tiles.cuh"
 
 // --- images --------------------------------------------------------------------------------------
 
-// A tile of ROWS × COLUMNS outputs in one plane; axes are planes, rows and columns. Neighbouring
-// columns may be channels of one pixel: `group` of them.
-extern "C" __global__ void __launch_bounds__(THREADS) image(const Filter p) {
+// A tile of outputs; the axes are planes, rows and columns. Large kernels are taken in parts, each
+// with the data that it meets.
+extern "C" __global__ void __launch_bounds__(THREADS, 2) image(const Filter p) {
   if (stays_idle(p.only_if)) return;
   DYNAMIC_SHARED(memory);
-  Index block = blockIdx.x;
-  const Index first_column = block % p.tiles[1] * COLUMNS;
-  block /= p.tiles[1];
-  const Index first_row = block % p.tiles[0] * ROWS;
-  block /= p.tiles[0];
-  const Index plane = block % p.outputs[0];
-  const Origin at = origin_of(p, block / p.outputs[0]);
-  const int tx = threadIdx.x % COLUMNS, ty = threadIdx.x / COLUMNS;
-  const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const Tile t = tile_of(p);
   const int group = p.group;
 
   SUM sums[OUTPUTS] = {};
   for (int kz = 0; kz < p.taps[0]; kz++) {
-    const Index z = source_of(plane + p.offset[0] + kz, p.extent[0], p.boundary);
+    const Index z = source_of(t.plane + p.offset[0] + kz, p.extent[0], p.boundary);
     if (z < 0 && p.boundary == ZERO) continue;
     for (int ky0 = 0; ky0 < p.taps[1]; ky0 += p.chunk[0]) {
-      const int tall = min(p.chunk[0], p.taps[1] - ky0), rows = ROWS + tall - 1;
+      const int tall = min(p.chunk[0], p.taps[1] - ky0);
+      const Index row = t.row + p.offset[1] + ky0;
       for (int kx0 = 0; kx0 < p.taps[2]; kx0 += p.chunk[1]) {
         const int wide = min(p.chunk[1], p.taps[2] - kx0), pitch = COLUMNS + (wide - 1) * group;
+        const Index column = t.column + (p.offset[2] + kx0) * group;
         const int packed = (tall + PACK - 1) / PACK * PACK;
         SUM* taps = (SUM*)memory;  // column by column
         SUM* tile = taps + packed * wide;
@@ -149,42 +37,26 @@ extern "C" __global__ void __launch_bounds__(THREADS) image(const Filter p) {
         bool infinite = false;
         for (int i = threadIdx.x; i < tall * wide; i += THREADS) {
           const int ky = i % tall, kx = i / tall;
-          const SUM tap = at.w[kz * p.w_stride[0] + (ky0 + ky) * p.w_stride[1] +
-                               (kx0 + kx) * p.w_stride[2]];
+          const SUM tap =
+              t.at.w[kz * p.w_stride[0] + (ky0 + ky) * p.w_stride[1] + (kx0 + kx) * p.w_stride[2]];
           taps[kx * packed + ky] = tap;
           infinite = infinite || !is_finite(tap);
         }
-        for (int c = lane; c < pitch; c += 32) {
-          const Index q = first_column + c + (p.offset[2] + kx0) * group;
-          Index pixel = q / group;
-          if (q < pixel * group) pixel--;
-          const Index column = source_of(pixel, p.extent[2], p.boundary);
-          const X* from = at.x + column * p.x_stride[2] + (q - pixel * group) * p.x_channel;
-          from += z * p.x_stride[0];
-          const bool inside = column >= 0 && z >= 0;
-#pragma unroll 4
-          for (int r = warp; r < rows; r += THREADS / 32) {
-            const Index row =
-                source_of(first_row + r + p.offset[1] + ky0, p.extent[1], p.boundary);
-            tile[r * pitch + c] = inside && row >= 0
-                                      ? convert<SUM>(from[row * p.x_stride[1]])
-                                      : outside;
-          }
-        }
+        stage(p, t.at.x, z, row, column, ROWS + tall - 1, pitch,
+              [=](int r, int c) { return tile + r * pitch + c; });
         // What lies beyond an edge of zeros meets no tap, not even an infinite one.
         const bool guarded = __syncthreads_or(infinite) && p.boundary == ZERO;
-        const SUM* first = tile + ty * OUTPUTS * pitch + tx;
+        const SUM* first = tile + t.y * pitch + t.x;
         if (!guarded) {
           for (int kx = 0; kx < wide; kx++)
             sum_taps(sums, taps + kx * packed, tall, ColumnWindow{first + kx * group, pitch});
         } else {
-          const Index channel = (first_column + tx) / group + p.offset[2] + kx0;
-          const Index row = first_row + ty * OUTPUTS + p.offset[1] + ky0;
+          const Index pixel = (t.column + t.x) / group + p.offset[2] + kx0;
           for (int kx = 0; kx < wide; kx++)
             for (int i = 0; i < OUTPUTS * tall; i++) {
               const int ky = i / OUTPUTS, r = i % OUTPUTS;
-              if (channel + kx < 0 || channel + kx >= p.extent[2] || row + ky + r < 0 ||
-                  row + ky + r >= p.extent[1])
+              if (pixel + kx < 0 || pixel + kx >= p.extent[2] || row + t.y + ky + r < 0 ||
+                  row + t.y + ky + r >= p.extent[1])
                 continue;
               const SUM tap = taps[kx * packed + ky];
               if (SPARSE && is_zero(tap)) continue;
@@ -197,23 +69,14 @@ extern "C" __global__ void __launch_bounds__(THREADS) image(const Filter p) {
       }
     }
   }
-
-  const Index column = first_column + tx;
-  if (column >= p.outputs[2] * group) return;
-  RESULT* out = at.out + plane * p.out_stride[0] + column / group * p.out_stride[2] +
-                column % group * p.out_channel;
-#pragma unroll
-  for (int r = 0; r < OUTPUTS; r++) {
-    const Index row = first_row + ty * OUTPUTS + r;
-    if (row < p.outputs[1]) store(out + row * p.out_stride[1], sums[r], p.divisor);
-  }
+  put(p, t, sums, p.divisor);
 }
 
 // --- lines ---------------------------------------------------------------------------------------
 
 // Segments of lines along the columns: `width` threads for each, so that short lines share a block.
 // Rows are lines, too; the batch is the rest. Lines of one block have one kernel.
-extern "C" __global__ void __launch_bounds__(THREADS) line(const Filter p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) line(const Filter p) {
   if (stays_idle(p.only_if)) return;
   DYNAMIC_SHARED(memory);
   const int width = p.width, lines = THREADS / width;
@@ -224,7 +87,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) line(const Filter p) {
   const Index row = block % p.tiles[0] * lines + mine;
   const Origin at = origin_of(p, block / p.tiles[0]);
   const bool exists = row < p.outputs[1];
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill);
   const X* from = at.x + row * p.x_stride[1];
 
   SUM sums[OUTPUTS] = {};
@@ -243,8 +106,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) line(const Filter p) {
 #pragma unroll 4
       for (int i = lane; i < length; i += width) {
         const Index column = source_of(first + i + p.offset[2] + kx0, p.extent[2], p.boundary);
-        data[with_gaps(i)] =
-            column >= 0 ? convert<SUM>(from[column * p.x_stride[2]]) : outside;
+        data[with_gaps(i)] = column >= 0 ? convert<SUM>(from[column * p.x_stride[2]]) : outside;
       }
     }
     const bool guarded = __syncthreads_or(infinite) && p.boundary == ZERO;
@@ -256,8 +118,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) line(const Filter p) {
       for (int k = 0; k < wide; k++)
 #pragma unroll
         for (int r = 0; r < OUTPUTS; r++)
-          if (column + k + r >= 0 && column + k + r < p.extent[2] &&
-              !(SPARSE && is_zero(taps[k])))
+          if (column + k + r >= 0 && column + k + r < p.extent[2] && !(SPARSE && is_zero(taps[k])))
             add_product(sums[r], taps[k], window(k + r));
     }
     __syncthreads();
@@ -273,3 +134,53 @@ extern "C" __global__ void __launch_bounds__(THREADS) line(const Filter p) {
     if (first + i < p.outputs[2])
       store(out + (first + i) * p.out_stride[2], data[with_gaps(i)], p.divisor);
 }
+
+// --- sums in order -------------------------------------------------------------------------------
+
+#if ORDERED
+// The taps of a list that is staged: where in the tile they and their fellows are, from an output
+// on.
+struct StagedTap {
+  int first, second;
+  SUM weight;
+};
+
+// A tile of outputs whose sums keep the order of a list of taps, each product and sum rounded by
+// itself, as SciPy's are. One plane, one staged window; w is the list.
+extern "C" __global__ void __launch_bounds__(THREADS, 2) image_in_order(const Filter p) {
+  DYNAMIC_SHARED(memory);
+  const Tile t = tile_of(p);
+  const int pitch = COLUMNS + (p.taps[2] - 1) * p.group;
+  StagedTap* taps = (StagedTap*)memory;
+  SUM* tile = (SUM*)(taps + p.listed);
+  const OrderedTap* list = (const OrderedTap*)p.w;
+  for (int i = threadIdx.x; i < p.listed; i += THREADS) {
+    const auto place = [&](Index number) {
+      return int(number / p.step[0] % p.taps[1] * pitch + number / p.step[1] % p.taps[2] * p.group);
+    };
+    taps[i].first = place(list[i].first);
+    taps[i].second = list[i].second < 0 ? -1 : place(list[i].second);
+    taps[i].weight = SUM(list[i].weight);
+  }
+  stage(p, t.at.x, t.plane, t.row + p.offset[1], t.column + p.offset[2] * p.group,
+        ROWS + p.taps[1] - 1, pitch, [=](int r, int c) { return tile + r * pitch + c; });
+  __syncthreads();
+
+  const SUM* mine = tile + t.y * pitch + t.x;
+  SUM sums[OUTPUTS] = {};
+  for (int i = 0; i < p.listed; i++) {
+    const StagedTap tap = taps[i];
+#pragma unroll
+    for (int r = 0; r < OUTPUTS; r++) {
+      SUM value = mine[r * pitch + tap.first];
+      if (tap.second >= 0) {
+        const SUM other = mine[r * pitch + tap.second];
+        value = plus(value, p.fold < 0 ? -other : other);
+      }
+      const SUM product = times(value, tap.weight);
+      sums[r] = i == 0 ? product : plus(sums[r], product);
+    }
+  }
+  put(p, t, sums, 0);
+}
+#endif

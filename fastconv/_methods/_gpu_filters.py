@@ -9,10 +9,11 @@ registers. What is left is planes and batch.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -33,40 +34,47 @@ _MOST_CHANNELS = 32
 # Taps that a block stages at once: along rows and columns of an image, and along a line.
 _IMAGE_CHUNK = 32
 _LINE_CHUNK = 512
+# Shared memory of a block that two passes may ask for: every device since compute capability 7.5
+# gives as much.
+_MOST_SHARED_BYTES = 64 << 10
+# Launches that are kept ready, the least recently used going first.
+_KEPT = 1024
 # The most threads that share a line, and the fewest.
 _WIDTHS = (256, 128, 64, 32, 16, 8)
 
-_FILTERS = Kernels(
-    "filters.cu",
-    "Filter",
-    [
-        ("x", np.uint64),
-        ("w", np.uint64),
-        ("out", np.uint64),
-        ("only_if", np.uint64),
-        ("batch", np.int64, _BATCH_AXES),
-        ("x_batch", np.int64, _BATCH_AXES),
-        ("w_batch", np.int64, _BATCH_AXES),
-        ("out_batch", np.int64, _BATCH_AXES),
-        ("extent", np.int64, 3),
-        ("outputs", np.int64, 3),
-        ("offset", np.int64, 3),
-        ("x_stride", np.int64, 3),
-        ("w_stride", np.int64, 3),
-        ("out_stride", np.int64, 3),
-        ("x_channel", np.int64),
-        ("out_channel", np.int64),
-        ("tiles", np.int64, 2),
-        ("taps", np.int32, 3),
-        ("chunk", np.int32, 2),
-        ("group", np.int32),
-        ("width", np.int32),
-        ("boundary", np.int32),
-        ("fill", np.float64, 2),
-        ("divisor", np.float64),
-    ],
-    constants={"BATCH_AXES": _BATCH_AXES},
-)
+_FIELDS: list[tuple[Any, ...]] = [
+    ("x", np.uint64),
+    ("w", np.uint64),
+    ("w_rows", np.uint64),
+    ("out", np.uint64),
+    ("only_if", np.uint64),
+    ("batch", np.int64, _BATCH_AXES),
+    ("x_batch", np.int64, _BATCH_AXES),
+    ("w_batch", np.int64, _BATCH_AXES),
+    ("out_batch", np.int64, _BATCH_AXES),
+    ("extent", np.int64, 3),
+    ("outputs", np.int64, 3),
+    ("offset", np.int64, 3),
+    ("x_stride", np.int64, 3),
+    ("w_stride", np.int64, 3),
+    ("out_stride", np.int64, 3),
+    ("x_channel", np.int64),
+    ("out_channel", np.int64),
+    ("tiles", np.int64, 2),
+    ("taps", np.int32, 3),
+    ("chunk", np.int32, 2),
+    ("group", np.int32),
+    ("width", np.int32),
+    ("boundary", np.int32),
+    ("listed", np.int32),
+    ("fold", np.int32),
+    ("step", np.int64, 2),
+    ("fill", np.uint64, 2),
+    ("divisor", np.float64),
+    ("divisor_rows", np.float64),
+]
+_FILTERS = Kernels("filters.cu", "Filter", _FIELDS, {"BATCH_AXES": _BATCH_AXES})
+_PASSES = Kernels("passes.cu", "Filter", _FIELDS, {"BATCH_AXES": _BATCH_AXES})
 _GENERAL = Kernels(
     "general.cu",
     "General",
@@ -88,9 +96,9 @@ _GENERAL = Kernels(
         ("sliding", np.int32),
         ("boundary", np.int32),
         ("fold", np.int32),
-        ("fill", np.float64, 2),
+        ("fill", np.uint64, 2),
     ],
-    constants={"MOST_AXES": _MOST_AXES},
+    {"MOST_AXES": _MOST_AXES},
 )
 
 # A tap of a sum in order, as in general.cu.
@@ -99,8 +107,9 @@ ORDERED_TAP = np.dtype([("first", np.int64), ("second", np.int64), ("weight", np
 
 @dataclass(frozen=True, slots=True)
 class _Axis:
-    """One axis: extents of data and outputs, taps, and strides in elements."""
+    """One axis of the problem: extents of data and outputs, taps, and strides in elements."""
 
+    number: int  # among the problem's axes
     extent: int
     outputs: int
     taps: int
@@ -129,7 +138,7 @@ class _Plan:
         )
 
 
-_ONE = _Axis(1, 1, 1, 0, 0, 0, 0, False)
+_ONE = _Axis(-1, 1, 1, 1, 0, 0, 0, 0, False)
 
 
 def _axes(problem: Problem, x: Shape, w: Shape, out: Shape) -> list[_Axis]:
@@ -142,7 +151,7 @@ def _axes(problem: Problem, x: Shape, w: Shape, out: Shape) -> list[_Axis]:
             continue
         w_stride = w[a] if problem.w[a] > 1 else 0
         axes.append(
-            _Axis(problem.x[a], outputs, taps, problem.offset[a], x[a], w_stride, out[a], slides)
+            _Axis(a, problem.x[a], outputs, taps, problem.offset[a], x[a], w_stride, out[a], slides)
         )
     return axes
 
@@ -175,9 +184,11 @@ def _plan(axes: list[_Axis]) -> _Plan | None:
     def nearest(of: list[_Axis]) -> _Axis | None:
         return min(of, key=lambda a: (abs(a.x), abs(a.out)), default=None)
 
-    columns = take(nearest([a for a in rest if a.outputs > 1]) or nearest(rest))
+    # Where each index has a kernel of its own, there is a batch.
+    alike = [a for a in rest if a.slides or not a.w]
+    columns = take(nearest([a for a in alike if a.outputs > 1]) or nearest(alike))
     channels = _ONE
-    if not columns.slides and columns.outputs <= _MOST_CHANNELS and not columns.w:
+    if not columns.slides and columns.outputs <= _MOST_CHANNELS:
         pixels = nearest([a for a in rest if a.slides and a.outputs > 1])
         if pixels is not None:
             columns, channels = take(pixels), columns
@@ -197,181 +208,295 @@ def _plan(axes: list[_Axis]) -> _Plan | None:
     return _Plan(planes, rows, columns, channels, batch)
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
-    """
-    One correlation between arrays on a GPU.
+@dataclass(frozen=True, slots=True, eq=False)
+class _Launch:
+    """A kernel and everything that it takes but the addresses of arrays."""
 
-    Attributes
+    kernels: Kernels
+    name: str
+    options: tuple[str, ...]
+    blocks: int
+    parameters: np.ndarray
+    shared: int = 0
+
+    def start(self, **addresses: int) -> None:
+        """Start the kernel on the current device and stream."""
+        parameters = self.parameters.copy()
+        for field, value in addresses.items():
+            parameters[field] = value
+        self.kernels.launch(self.name, self.options, self.blocks, _THREADS, parameters, self.shared)
+
+
+class Form(NamedTuple):
+    """What a launch depends on, beside the problem: how arrays lie, and what is done to sums."""
+
+    x: Shape  # strides in elements
+    w: Shape
+    out: Shape
+    x_dtype: np.dtype[Any]
+    out_dtype: np.dtype[Any]
+    sparse: bool = False  # whether a tap may be zero and is none
+    divisor: int = 0  # of the sums; 0 for none
+
+
+def form(x: Any, w: Shape, out: Any, *, sparse: bool = False, divisor: int = 0) -> Form:
+    """Return the form of a correlation of arrays, and of a kernel with these strides."""
+    return Form(element_strides(x), w, element_strides(out), x.dtype, out.dtype, sparse, divisor)
+
+
+def correlate(
+    problem: Problem,
+    x: Any,
+    w: Any,
+    out: Any,
+    *,
+    sparse: bool = False,
+    divisor: int = 0,
+    only_if: int = 0,
+) -> None:
+    """
+    Correlate arrays on the current GPU by sums of products.
+
+    Parameters
     ----------
     problem : Problem
         What is solved; of its lines only those of one axis at a time.
     x, w, out : array
         w of the problem's dtype.
     sparse : bool
-        Whether a tap of w is known to be zero and to be none.
+        Whether a tap of w may be zero and is none.
     divisor : int
         What sums are divided by; 0 for nothing.
     only_if : int
         Address of an int32: where that is zero nothing is done. 0 for always.
     """
+    shape = form(x, element_strides(w), out, sparse=sparse, divisor=divisor)
+    launch = _correlation(problem, shape)
+    launch.start(x=address(x), w=address(w), out=address(out), only_if=only_if)
 
-    problem: Problem
-    x: Any
-    w: Any
-    out: Any
-    sparse: bool = False
-    divisor: int = 0
-    only_if: int = 0
-    axes: list[_Axis] = field(init=False)
 
-    def __post_init__(self) -> None:
-        strides = (element_strides(a) for a in (self.x, self.w, self.out))
-        object.__setattr__(self, "axes", _axes(self.problem, *strides))
+@functools.lru_cache(maxsize=_KEPT)
+def _correlation(problem: Problem, form: Form) -> _Launch:
+    axes = _axes(problem, form.x, form.w, form.out)
+    plan = _plan(axes)
+    if plan is None:
+        count, taps = (math.prod(n) for n in zip(*((a.outputs, a.taps) for a in axes), strict=True))
+        return _general(problem, form, axes, "plain", count, taps)
+    return _lines(problem, form, plan) if plan.is_line else _images(problem, form, plan)
 
-    def run(self) -> None:
-        """Start the kernel for it."""
-        plan = _plan(self.axes)
-        if plan is None:
-            self._run_plainly()
-        elif plan.is_line:
-            self._run_lines(plan)
+
+def _parameters(problem: Problem, form: Form, plan: _Plan) -> dict[str, Any]:
+    axes = (plan.planes, plan.rows, plan.columns)
+    batch = [*plan.batch, *(_ONE,) * (_BATCH_AXES - len(plan.batch))]
+    return {
+        "batch": [a.outputs for a in batch],
+        "x_batch": [a.x for a in batch],
+        "w_batch": [a.w for a in batch],
+        "out_batch": [a.out for a in batch],
+        "extent": [a.extent for a in axes],
+        "outputs": [a.outputs for a in axes],
+        "offset": [a.offset for a in axes],
+        "x_stride": [a.x for a in axes],
+        "w_stride": [a.w for a in axes],
+        "out_stride": [a.out for a in axes],
+        "x_channel": plan.channels.x,
+        "out_channel": plan.channels.out,
+        "taps": [a.taps for a in axes],
+        "group": plan.channels.outputs,
+        "boundary": int(problem.boundary),
+        "fill": fill(problem),
+        "divisor": form.divisor,
+    }
+
+
+def _tiles(problem: Problem, plan: _Plan) -> tuple[tuple[int, int], int]:
+    """Return the tiles of an image along rows and columns, and the blocks in all."""
+    rows = _rows_of_tile(problem.dtype)
+    columns = plan.columns.outputs * plan.channels.outputs
+    tiles = -(-plan.rows.outputs // rows), -(-columns // _COLUMNS)
+    return tiles, math.prod((*tiles, plan.planes.outputs, *(a.outputs for a in plan.batch)))
+
+
+def _images(problem: Problem, form: Form, plan: _Plan) -> _Launch:
+    dtype = problem.dtype
+    chunk = [min(_IMAGE_CHUNK, a.taps) for a in (plan.rows, plan.columns)]
+    while (
+        shared := _image_bytes(dtype, chunk[0], chunk[1], plan.channels.outputs)
+    ) > PLAIN_SHARED_BYTES:
+        longest = chunk.index(max(chunk))
+        chunk[longest] = max(chunk[longest] // 2 // _STEP * _STEP, 1)
+    tiles, blocks = _tiles(problem, plan)
+    parameters = _FILTERS.parameters(**_parameters(problem, form, plan), tiles=tiles, chunk=chunk)
+    return _Launch(_FILTERS, "image", options(problem, form), blocks, parameters, shared)
+
+
+def _lines(problem: Problem, form: Form, plan: _Plan) -> _Launch:
+    dtype, columns = problem.dtype, plan.columns
+    each = outputs_of_thread(dtype)
+    # As few threads a line as take it whole, where there are lines enough for the others.
+    wanted = max(columns.outputs, _THREADS * each // max(plan.rows.outputs, 1))
+    width = min((w for w in _WIDTHS if w * each >= wanted), default=_WIDTHS[0])
+    chunk = min(_LINE_CHUNK, columns.taps)
+    while (shared := _line_bytes(dtype, width, chunk)) > PLAIN_SHARED_BYTES:
+        if width < _WIDTHS[0]:
+            width *= 2
         else:
-            self._run_images(plan)
-
-    def _options(self) -> tuple[str, ...]:
-        problem = self.problem
-        return options(problem, self.x.dtype, self.out.dtype, self.sparse)
-
-    def _parameters(self, plan: _Plan) -> dict[str, Any]:
-        axes = (plan.planes, plan.rows, plan.columns)
-        batch = [*plan.batch, *(_ONE,) * (_BATCH_AXES - len(plan.batch))]
-        return {
-            "x": address(self.x),
-            "w": address(self.w),
-            "out": address(self.out),
-            "only_if": self.only_if,
-            "batch": [a.outputs for a in batch],
-            "x_batch": [a.x for a in batch],
-            "w_batch": [a.w for a in batch],
-            "out_batch": [a.out for a in batch],
-            "extent": [a.extent for a in axes],
-            "outputs": [a.outputs for a in axes],
-            "offset": [a.offset for a in axes],
-            "x_stride": [a.x for a in axes],
-            "w_stride": [a.w for a in axes],
-            "out_stride": [a.out for a in axes],
-            "x_channel": plan.channels.x,
-            "out_channel": plan.channels.out,
-            "taps": [a.taps for a in axes],
-            "group": plan.channels.outputs,
-            "boundary": int(self.problem.boundary),
-            "fill": fill(self.problem),
-            "divisor": self.divisor,
-        }
-
-    def _run_images(self, plan: _Plan) -> None:
-        dtype = self.problem.dtype
-        rows = _THREADS // _COLUMNS * outputs_of_thread(dtype)
-        columns = plan.columns.outputs * plan.channels.outputs
-        tiles = -(-plan.rows.outputs // rows), -(-columns // _COLUMNS)
-        chunk = [min(_IMAGE_CHUNK, a.taps) for a in (plan.rows, plan.columns)]
-        while (shared := _image_bytes(dtype, rows, *chunk, plan.channels.outputs)) > (
-            PLAIN_SHARED_BYTES
-        ):
-            longest = chunk.index(max(chunk))
-            chunk[longest] = max(chunk[longest] // 2 // _STEP * _STEP, 1)
-        blocks = math.prod((*tiles, plan.planes.outputs, *(a.outputs for a in plan.batch)))
-        parameters = _FILTERS.parameters(**self._parameters(plan), tiles=tiles, chunk=chunk)
-        _FILTERS.launch("image", self._options(), blocks, _THREADS, parameters, shared)
-
-    def _run_lines(self, plan: _Plan) -> None:
-        dtype, columns = self.problem.dtype, plan.columns
-        each = outputs_of_thread(dtype)
-        # As few threads a line as take it whole, where there are lines enough for the others.
-        wanted = max(columns.outputs, _THREADS * each // max(plan.rows.outputs, 1))
-        width = min((w for w in _WIDTHS if w * each >= wanted), default=_WIDTHS[0])
-        chunk = min(_LINE_CHUNK, columns.taps)
-        while (shared := _line_bytes(dtype, width, chunk)) > PLAIN_SHARED_BYTES:
-            if width < _WIDTHS[0]:
-                width *= 2
-            else:
-                chunk = max(chunk // 2 // _STEP * _STEP, _STEP)
-        lines = _THREADS // width
-        tiles = -(-plan.rows.outputs // lines), -(-columns.outputs // (width * each))
-        blocks = math.prod((*tiles, *(a.outputs for a in plan.batch)))
-        parameters = _FILTERS.parameters(
-            **self._parameters(plan), tiles=tiles, chunk=(1, chunk), width=width
-        )
-        _FILTERS.launch("line", self._options(), blocks, _THREADS, parameters, shared)
-
-    def _run_plainly(self) -> None:
-        count = math.prod(a.outputs for a in self.axes)
-        taps = math.prod(a.taps for a in self.axes)
-        parameters = self._general(count, taps, address(self.w))
-        _GENERAL.launch(
-            "plain", (*self._options(), "-DORDERED=0"), -(-count // _THREADS), _THREADS, parameters
-        )
-
-    def run_in_order(self, taps: Any, fold: int) -> None:
-        """
-        Sum in the order of a list, each product and sum rounded by itself.
-
-        Parameters
-        ----------
-        taps : array of ORDERED_TAP as int64, shape (taps, 3)
-            On the GPU.
-        fold : int
-            Whether the second data of a tap are added (1), or subtracted (-1).
-        """
-        count = math.prod(a.outputs for a in self.axes)
-        parameters = self._general(count, taps.shape[0], address(taps))
-        parameters["fold"] = fold
-        _GENERAL.launch(
-            "ordered", (*self._options(), "-DORDERED=1"), -(-count // _THREADS), _THREADS, parameters
-        )
-
-    def _general(self, count: int, all_taps: int, w: int) -> np.ndarray:
-        sliding = [a for a in self.axes if a.slides]
-        axes = [*sliding, *(a for a in self.axes if not a.slides)]
-        return _GENERAL.parameters(
-            x=address(self.x),
-            w=w,
-            out=address(self.out),
-            only_if=self.only_if,
-            count=count,
-            all_taps=all_taps,
-            extent=[a.extent for a in axes],
-            outputs=[a.outputs for a in axes],
-            offset=[a.offset for a in axes],
-            taps=[a.taps for a in axes],
-            x_stride=[a.x for a in axes],
-            w_stride=[a.w for a in axes],
-            out_stride=[a.out for a in axes],
-            axes=len(axes),
-            sliding=len(sliding),
-            boundary=int(self.problem.boundary),
-            fill=fill(self.problem),
-        )
+            chunk = max(chunk // 2 // _STEP * _STEP, _STEP)
+    lines = _THREADS // width
+    tiles = -(-plan.rows.outputs // lines), -(-columns.outputs // (width * each))
+    blocks = math.prod((*tiles, *(a.outputs for a in plan.batch)))
+    parameters = _FILTERS.parameters(
+        **_parameters(problem, form, plan), tiles=tiles, chunk=(1, chunk), width=width
+    )
+    return _Launch(_FILTERS, "line", options(problem, form), blocks, parameters, shared)
 
 
-def options(
-    problem: Problem, x: np.dtype[Any], out: np.dtype[Any], sparse: bool
-) -> tuple[str, ...]:
-    """Return what the sources are compiled with for data and results of these dtypes."""
+def correlate_twice(
+    problem: Problem,
+    x: Any,
+    lines: tuple[Any, Any],
+    out: Any,
+    *,
+    first: int,
+    between: np.dtype[Any],
+    divisors: tuple[int, int] = (0, 0),
+) -> bool:
+    """
+    Pass along the columns and then along the rows, or return False where that cannot be.
+
+    Parameters
+    ----------
+    problem : Problem
+        Of two axes with finite taps.
+    x, out : array
+        Data and result.
+    lines : pair of array
+        The taps of either pass, 1-D and contiguous.
+    first : int
+        The axis of the first pass, which must be one along which the data are close.
+    between : dtype
+        Of what the first pass hands to the second.
+    divisors : pair of int
+        What the sums of either pass are divided by; 0 for nothing.
+    """
+    strides = tuple(int(a == first) for a in range(len(problem.w)))
+    launch = _two_passes(
+        problem, form(x, strides, out, divisor=divisors[0]), first, between, divisors[1]
+    )
+    if launch is not None:
+        columns, rows = map(address, lines)
+        launch.start(x=address(x), w=columns, w_rows=rows, out=address(out))
+    return launch is not None
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _two_passes(
+    problem: Problem, form: Form, first: int, between: np.dtype[Any], divisor_rows: int
+) -> _Launch | None:
+    plan = _plan(_axes(problem, form.x, form.w, form.out))
+    if plan is None or plan.channels.outputs > 1 or plan.planes.slides:
+        return None
+    if plan.columns.number != first or not (plan.columns.slides and plan.rows.slides):
+        return None
+    shared = _two_passes_bytes(problem.dtype, plan.rows.taps, plan.columns.taps)
+    if shared > _MOST_SHARED_BYTES:
+        return None
+    tiles, blocks = _tiles(problem, plan)
+    parameters = _PASSES.parameters(
+        **_parameters(problem, form, plan), tiles=tiles, divisor_rows=divisor_rows
+    )
+    chosen = (*options(problem, form), *element_options(BETWEEN=between))
+    return _Launch(_PASSES, "two_passes", chosen, blocks, parameters, shared)
+
+
+def correlate_in_order(problem: Problem, x: Any, taps: Any, fold: int, out: Any) -> None:
+    """
+    Sum in the order of a list of taps, each product and sum rounded by itself.
+
+    Parameters
+    ----------
+    problem : Problem
+        What is solved.
+    x, out : array
+        Data and result.
+    taps : array of int64, shape (taps, 3)
+        Those of `ORDERED_TAP`, on the GPU.
+    fold : int
+        Whether the second data of a tap are added (1), or subtracted (-1).
+    """
+    shape = form(x, (1,) * x.ndim, out)
+    launch = _ordered(problem, shape, taps.shape[0], fold)
+    launch.start(x=address(x), w=address(taps), out=address(out))
+
+
+@functools.lru_cache(maxsize=_KEPT)
+def _ordered(problem: Problem, form: Form, taps: int, fold: int) -> _Launch:
+    axes = _axes(problem, form.x, form.w, form.out)
+    plan = _plan(axes)
+    shared = 0 if plan is None else _in_order_bytes(problem.dtype, plan, taps)
+    if plan is None or plan.planes.slides or shared > PLAIN_SHARED_BYTES:
+        return _general(problem, form, axes, "ordered", math.prod(problem.out), taps, fold)
+    tiles, blocks = _tiles(problem, plan)
+    # How far apart taps of neighbouring rows, and columns, stand in the kernel.
+    step = [math.prod(problem.w[a.number + 1 :]) for a in (plan.rows, plan.columns)]
+    parameters = _FILTERS.parameters(
+        **_parameters(problem, form, plan),
+        tiles=tiles,
+        listed=taps,
+        fold=fold,
+        step=step,
+    )
+    chosen = options(problem, form, ordered=True)
+    return _Launch(_FILTERS, "image_in_order", chosen, blocks, parameters, shared)
+
+
+def _general(
+    problem: Problem,
+    form: Form,
+    axes: list[_Axis],
+    name: str,
+    count: int,
+    taps: int,
+    fold: int = 0,
+) -> _Launch:
+    """Return a launch of one thread an output; the axes that slide come first."""
+    axes = sorted(axes, key=lambda a: not a.slides)
+    parameters = _GENERAL.parameters(
+        count=count,
+        all_taps=taps,
+        extent=[a.extent for a in axes],
+        outputs=[a.outputs for a in axes],
+        offset=[a.offset for a in axes],
+        taps=[a.taps for a in axes],
+        x_stride=[a.x for a in axes],
+        w_stride=[a.w for a in axes],
+        out_stride=[a.out for a in axes],
+        axes=len(axes),
+        sliding=sum(a.slides for a in axes),
+        boundary=int(problem.boundary),
+        fold=fold,
+        fill=fill(problem),
+    )
+    chosen = options(problem, form, ordered=name == "ordered")
+    return _Launch(_GENERAL, name, chosen, -(-count // _THREADS), parameters)
+
+
+def options(problem: Problem, form: Form, *, ordered: bool = False) -> tuple[str, ...]:
+    """Return what the sources are compiled with."""
     return (
-        *element_options(X=x, SUM=problem.dtype, RESULT=out),
+        *element_options(X=form.x_dtype, SUM=problem.dtype, RESULT=form.out_dtype),
         f"-DCUT={int(problem.cut is not None)}",
-        f"-DSPARSE={int(sparse)}",
+        f"-DSPARSE={int(form.sparse)}",
+        f"-DORDERED={int(ordered)}",
     )
 
 
-def fill(problem: Problem) -> tuple[float, float]:
-    """Return the real and the imaginary part of what lies beyond the edges."""
-    if problem.boundary is not Boundary.CONSTANT:
-        return 0.0, 0.0
-    value = complex(problem.fill)
-    return value.real, value.imag
+def fill(problem: Problem) -> np.ndarray:
+    """Return the bytes of what lies beyond the edges, as two numbers of 64 bits."""
+    words = np.zeros(2, np.uint64)
+    if problem.fill_element is not None:
+        words.view(problem.dtype)[:1] = problem.fill_element
+    return words
 
 
 def outputs_of_thread(dtype: np.dtype[Any]) -> int:
@@ -384,9 +509,26 @@ def _packed(taps: int, dtype: np.dtype[Any]) -> int:
     return -(-taps // pack) * pack
 
 
-def _image_bytes(dtype: np.dtype[Any], rows: int, tall: int, wide: int, group: int) -> int:
-    tile = (rows + tall - 1) * (_COLUMNS + (wide - 1) * group)
+def _rows_of_tile(dtype: np.dtype[Any]) -> int:
+    return _THREADS // _COLUMNS * outputs_of_thread(dtype)
+
+
+def _image_bytes(dtype: np.dtype[Any], tall: int, wide: int, group: int) -> int:
+    tile = (_rows_of_tile(dtype) + tall - 1) * (_COLUMNS + (wide - 1) * group)
     return (tile + _packed(tall, dtype) * wide) * dtype.itemsize
+
+
+def _in_order_bytes(dtype: np.dtype[Any], plan: _Plan, taps: int) -> int:
+    staged = 8 + dtype.itemsize  # two places in the tile, and a weight
+    tile = _image_bytes(dtype, plan.rows.taps, plan.columns.taps, plan.channels.outputs)
+    return taps * staged + tile
+
+
+def _two_passes_bytes(dtype: np.dtype[Any], tall: int, wide: int) -> int:
+    lines, length = _rows_of_tile(dtype) + tall - 1, _COLUMNS + wide - 1
+    pitch = length + length // outputs_of_thread(dtype) + 1
+    taps = _packed(tall, dtype) + _packed(wide, dtype)
+    return (taps + lines * (pitch + _COLUMNS + 1)) * dtype.itemsize
 
 
 def _line_bytes(dtype: np.dtype[Any], width: int, chunk: int) -> int:
@@ -437,15 +579,18 @@ def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
     for code in sums:
         dtype = np.dtype(code)
         for cut in (0, 1) if code in "fd" else (0,):
-            for x, out in ((dtype, dtype), *_CONVERSIONS.get(code, ())):
+            for x, out in ((code, code), *_CONVERSIONS.get(code, ())):
                 for sparse in (0, 1) if x == out else (0,):
                     chosen = (
                         *element_options(X=np.dtype(x), SUM=dtype, RESULT=np.dtype(out)),
                         f"-DCUT={cut}",
                         f"-DSPARSE={sparse}",
+                        f"-DORDERED={int(code in 'fd')}",
                     )
                     yield _FILTERS, chosen
-                    yield _GENERAL, (*chosen, f"-DORDERED={int(code in 'fd')}")
+                    yield _GENERAL, chosen
+                    if code in "fd" and not sparse:
+                        yield _PASSES, (*chosen, *element_options(BETWEEN=dtype))
 
 
 # Data and results of other dtypes than sums: every dtype that is read, and written.

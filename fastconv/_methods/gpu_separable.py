@@ -2,7 +2,8 @@
 Passes along one axis after the other on a GPU.
 
 A kernel that is a product of lines, or a sum of a few such products, is applied line by line.
-Between passes the whole array goes through memory.
+Between passes the whole array goes through memory, but for the last two: where one of them lies
+along the columns, they are one (fastconv/_cuda/passes.cu).
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import numpy as np
 from fastconv import _devices
 from fastconv._cost import Estimate
 from fastconv._methods import _blocks, _gpu_filters, _lines, gpu_direct, separable
-from fastconv._methods._gpu_filters import ORDERED_TAP, Job
-from fastconv._problem import Lines, Problem, Reason, Shape
+from fastconv._methods._gpu_filters import ORDERED_TAP
+from fastconv._problem import Lines, Problem, Shape
 
 NAME = "gpu_separable"
 PLAIN = False
@@ -39,7 +40,9 @@ def estimate(problem: Problem) -> Estimate:
     if _blocks.is_ordered(problem):
         return _gpu_filters.estimate_ordered(problem, taps, len(axes))
     counted = _gpu_filters.work(problem, terms * taps, terms * len(axes))
-    return Estimate(counted, _workspace(problem), products=float(terms * taps) * problem.macs / problem.taps)
+    return Estimate(
+        counted, _workspace(problem), products=float(terms * taps) * problem.macs / problem.taps
+    )
 
 
 def _workspace(problem: Problem) -> int:
@@ -60,6 +63,7 @@ class _Line:
     """The taps of a pass on the GPU: as they stand, or as the list of those in order."""
 
     taps: Any
+    finite: bool = True
     fold: int = 0  # of those in order
 
 
@@ -94,8 +98,9 @@ class Runner:
             return _Line(gpu_direct.uploaded(np.ones(line.size, problem.dtype)))
         if _blocks.is_ordered(problem):
             taps, fold = _in_order(line)
-            return _Line(gpu_direct.uploaded(taps), fold)
-        return _Line(gpu_direct.uploaded(_lines.rounded(line, problem.dtype)))
+            return _Line(gpu_direct.uploaded(taps), fold=fold)
+        rounded = _lines.rounded(line, problem.dtype)
+        return _Line(gpu_direct.uploaded(rounded), bool(np.isfinite(rounded).all()))
 
     def __call__(self, x: Any, kernel: Kernel, out: Any, threads: int) -> None:
         """Fill `out`."""
@@ -114,20 +119,48 @@ class Runner:
         out[...] = total
 
     def _run(self, x: Any, lines: tuple[_Line, ...], out: Any) -> None:
+        """Fill `out` by one product of lines, the last two passes in one where they can be."""
         problem, axes = self.problem, _passes(self.problem)
+        between = self._between()
         for number, (axis, line) in enumerate(zip(axes, lines, strict=True)):
+            if number == len(axes) - 2 and self._run_two(x, axes[-2:], lines[-2:], out):
+                return
             last = number == len(axes) - 1
-            target = out if last else _devices.empty(problem.out, self._between(out), problem.device)
-            part = _along(problem, axis, x.shape)
+            target = out if last else _devices.empty(problem.out, between, problem.device)
+            part = _along(problem, (axis,), x.shape)
             if line.fold:
-                Job(part, x, _place(part), target).run_in_order(line.taps, line.fold)
+                _gpu_filters.correlate_in_order(part, x, line.taps, line.fold, target)
             else:
                 taps = line.taps.reshape(part.w)
-                divisor = problem.w[axis] if problem.box else 0
-                Job(part, x, taps, target, divisor=divisor).run()
+                divisor = self._divisor(axis)
+                _gpu_filters.correlate(part, x, taps, target, divisor=divisor)
             x = target
 
-    def _between(self, out: Any) -> np.dtype[Any]:
+    def _run_two(self, x: Any, axes: Shape, lines: tuple[_Line, ...], out: Any) -> bool:
+        """Run two passes as one, in the order given or the other where that gives the same."""
+        problem = self.problem
+        if lines[0].fold or not all(line.finite for line in lines):
+            return False
+        both = _along(problem, axes, x.shape)
+        orders = ((0, 1), (1, 0)) if problem.cut is None else ((0, 1),)
+        return any(
+            _gpu_filters.correlate_twice(
+                both,
+                x,
+                (lines[first].taps, lines[second].taps),
+                out,
+                first=axes[first],
+                between=self._between(),
+                divisors=(self._divisor(axes[first]), self._divisor(axes[second])),
+            )
+            for first, second in orders
+        )
+
+    def _divisor(self, axis: int) -> int:
+        """Return what the sums along an axis are divided by; 0 for nothing."""
+        return self.problem.w[axis] if self.problem.box else 0
+
+    def _between(self) -> np.dtype[Any]:
         """Return the dtype of what one pass hands to the next."""
         cut = self.problem.cut
         if cut is None:
@@ -136,21 +169,16 @@ class Runner:
         return np.dtype(np.uint8) if cut.kind == "b" else cut
 
 
-def _along(problem: Problem, axis: int, x: Shape) -> Problem:
-    """Return the problem of one pass."""
+def _along(problem: Problem, axes: Shape, x: Shape) -> Problem:
+    """Return the problem of passes along some of the axes."""
     return replace(
         problem,
         x=x,
-        w=tuple(n if a == axis else 1 for a, n in enumerate(problem.w)),
-        offset=tuple(n if a == axis else 0 for a, n in enumerate(problem.offset)),
-        axes=(axis,),
+        w=tuple(n if a in axes else 1 for a, n in enumerate(problem.w)),
+        offset=tuple(n if a in axes else 0 for a, n in enumerate(problem.offset)),
+        axes=tuple(sorted(axes)),
         lines=(),
     )
-
-
-def _place(problem: Problem) -> np.ndarray:
-    """Return what stands for a kernel whose taps are listed: of it only the shape counts."""
-    return np.lib.stride_tricks.as_strided(np.empty(1), problem.w, (8,) * len(problem.w))
 
 
 def _in_order(line: np.ndarray) -> tuple[np.ndarray, int]:
