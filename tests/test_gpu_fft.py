@@ -45,7 +45,7 @@ def cupy():
     sys.path.remove(folder)
     for name in [name for name in sys.modules if name.partition(".")[0] == "cupy"]:
         del sys.modules[name]
-    _cuda._compiled.cache_clear()
+    _cuda._function.cache_clear()
     gpu_direct._uploaded.cache_clear()
 
 
@@ -546,8 +546,3 @@ def test_estimates():
             assert error == 0
         else:
             assert 0 < error < 100 * np.finfo(problem.dtype).eps
-
-
-def test_every_variant_compiles(cupy):
-    for kernels, options in gpu_fft.variants():
-        _cuda._compiled(kernels, options).get_function("gather")

@@ -370,7 +370,8 @@ class Runner:
         import cupy
 
         layout = self.layout
-        w = cupy.asarray(w)
+        if isinstance(w, np.ndarray):
+            w = gpu_direct.uploaded(w)
         back = slice(None, None, -1)
         flipped = w[tuple(back if a in layout.axes else slice(None) for a in range(w.ndim))]
         flag = cupy.zeros(1, np.int32)
