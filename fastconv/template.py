@@ -384,7 +384,7 @@ class _Match:
                 f["empty"] = 1.0 if t.energy else 0.0
                 f["of_all"] = 1 / (t.energy * scale) if t.energy * scale else math.inf
                 error *= 2 * share
-        f["normed"] = self.measure in _NORMED
+        f["normed"], f["room"] = self.measure in _NORMED, self.limit
         if f["normed"]:
             f["of_squares"] = (error / _TOLERANCE) ** 2
             most = reach * reach * pixels
