@@ -10,7 +10,7 @@ import pytest
 from matches import MEASURES, extended, match_bound, match_reference, windows
 
 import fastconv
-from fastconv import _cuda, _devices, _gpu_match, template
+from fastconv import _cuda, _devices, _gpu_match, _problem, template
 from fastconv._methods import gpu_direct
 from fastconv._problem import Boundary
 
@@ -581,3 +581,28 @@ def test_slabs_within_the_workspace(cupy, rng, monkeypatch):
 def test_direct_accuracy(cupy, rng):
     image = pixels(rng, (60, 70), "f")
     compare(cupy, image, part_of(image, (20, 21)), accuracy="direct")
+
+
+@pytest.mark.parametrize("pad_input", [False, True])
+@pytest.mark.parametrize(
+    ("shape", "taps"), [((420, 460), (24, 30)), ((220, 260), (70, 90)), ((30, 40, 50), (9, 9, 9))]
+)
+def test_workspace_is_bounded(shape, taps, pad_input, cupy, rng, monkeypatch):
+    """No more is held beyond arguments and result than they take: without the usual floor."""
+    if not hasattr(cupy, "_standin"):
+        pytest.skip("CuPy's pool holds what it once had")
+    monkeypatch.setattr(_problem, "WORKSPACE_FLOOR", 0)
+    monkeypatch.setattr(template, "WORKSPACE_FLOOR", 0)
+    image = cupy.asarray((pixels(rng, shape) + 1000).astype("f"))
+    part = image[tuple(slice(3, 3 + m) for m in taps)].copy()
+    memory = sys.modules["cupy._memory"]
+    peak, allocate = [0], memory.Memory.__init__
+
+    def allocating(self, size):
+        allocate(self, size)
+        peak[0] = max(peak[0], sum(m.size for m in memory._live))
+
+    monkeypatch.setattr(memory.Memory, "__init__", allocating)
+    held = sum(m.size for m in memory._live)
+    out = match_template(image, part, pad_input)
+    assert peak[0] - held - out.nbytes <= image.nbytes + out.nbytes
