@@ -140,8 +140,7 @@ def make_output(output: Any, input: Any, complex_output: bool) -> Any:
     if output is None or isinstance(output, (type, np.dtype, str)):
         dtype = result_dtype(output, input, complex_output)
         return _devices.empty(input.shape, dtype, _devices.of(input))
-    array = _devices.as_array(output)
-    _devices.shared({"input": input, "output": array})
+    array = _devices.moved(output, _devices.shared({"input": input, "output": output}))
     if array.shape != input.shape:
         raise RuntimeError(f"output shape not correct: {array.shape}, input has {input.shape}")
     if complex_output and array.dtype.kind != "c":

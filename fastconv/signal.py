@@ -2,7 +2,7 @@
 scipy.signal's convolution functions, by name, signature and contract.
 
 Values, dtypes, shapes and errors are SciPy's. Where SciPy's are a bug they are not: each function's
-notes say where.
+notes say where. Arrays may be CuPy's, all on one GPU: then the results are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""Where a template is found in an image: scikit-image's match_template, and OpenCV's measures."""
+"""
+Where a template is found in an image: scikit-image's match_template, and OpenCV's measures.
+
+Arrays may be CuPy's, both on one GPU: then the result is.
+"""
 
 from __future__ import annotations
 

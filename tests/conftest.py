@@ -6,6 +6,7 @@ The helpers stand in oracle.py, arrays.py, shell.py and on_device.py beside this
 import os
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +25,8 @@ collect_ignore_glob = ["upstream/*"]
 CPU_ONLY = {
     "test_blocks": "the CPU's kernels for blocks",
     "test_calibrate": "calibration measures the CPU",
+    "test_cuda_sources": "kernels are compiled, whatever runs them",
+    "test_command_line": "commands run in processes of their own, or on the CPU",
     "test_documents": "the documents show the CPU",
     "test_examples": "the examples run on the CPU",
     "test_import": "what an import brings along is the same",
@@ -76,6 +79,10 @@ def _missing(backend):
 def pytest_collection_modifyitems(config, items):
     backend = config.getoption("--backend")
     if backend == "numpy":
+        for item in items:
+            if item.path.stem.startswith("test_gpu"):
+                reason = "of a GPU: --backend=standin imitates one, --backend=cupy takes one"
+                item.add_marker(pytest.mark.skip(reason=reason))
         return
     missing = _missing(backend)
     for item in items:
@@ -83,6 +90,29 @@ def pytest_collection_modifyitems(config, items):
         reason = missing or CPU_ONLY.get(item.path.stem) or (alone and alone.args[0])
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def cupy():
+    """CuPy, or what imitates it."""
+    import cupy
+
+    return cupy
+
+
+@pytest.fixture
+def order_of_threads(request, cupy, monkeypatch):
+    """
+    Let the threads of half the tests run from the last to the first: a barrier may be missing.
+
+    Nothing may be written beside an array, either.
+    """
+    if hasattr(cupy, "_standin"):
+        reverse = zlib.crc32(request.node.nodeid.encode()) % 2 == 1
+        monkeypatch.setattr(cupy._standin, "reverse_threads", reverse)
+    yield
+    if hasattr(cupy, "_standin"):
+        cupy._standin.check_guards()
 
 
 @pytest.fixture

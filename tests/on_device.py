@@ -21,6 +21,8 @@ _ARRAYS = (
     "in1 in2 a v input weights hrow hcol x w bias grad image template w_zero_point out output data"
 )
 ARRAYS = frozenset(_ARRAYS.split())
+# Methods that a GPU has no like of.
+HOST_METHODS = {"reference", "channels", "winograd", "tilefft"}
 WRITTEN = frozenset({"out", "output"})
 # Addresses modulo this are kept, as far as elements are aligned there.
 ALIGNMENT = 256
@@ -149,12 +151,16 @@ class Journey:
 
 
 def _cannot_be_there(dtype):
+    _skip(f"arrays of {dtype!r} do not live on a GPU")
+
+
+def _skip(reason):
     """Skip the test, or let Hypothesis try another example."""
     import hypothesis
 
     if hypothesis.currently_in_test_context():
         hypothesis.reject()
-    pytest.skip(f"arrays of {dtype!r} do not live on a GPU")
+    pytest.skip(reason)
 
 
 def check_guards():
@@ -188,6 +194,8 @@ def _travel(signature, args, kwargs, call, leading=0):
             return journey.there(value, written=name in WRITTEN)
         if isinstance(value, fastconv.Spec) and value.device is None:
             return fastconv.Spec(value.shape, value.dtype, device="cuda")
+        if name == "method" and isinstance(value, str) and value in HOST_METHODS:
+            _skip(f"the method {value!r} is the host's")
         if name.startswith("derivative") and callable(value):
             return _on_host(value)
         return value
@@ -198,6 +206,10 @@ def _travel(signature, args, kwargs, call, leading=0):
     _depth.value += 1
     try:
         result = call(*args[:leading], *positional, **keywords)
+    except ValueError as error:
+        if str(error).startswith("Unsupported dtype"):  # of a result
+            _skip(f"on a GPU: {error}")
+        raise
     finally:
         _depth.value -= 1
     if not travellers and any(_is_there(value) for _, value in named):

@@ -4,6 +4,7 @@ import ast
 import doctest
 import importlib
 import inspect
+import os
 import pkgutil
 import re
 from pathlib import Path
@@ -68,6 +69,32 @@ def test_a_direct_call_is_light():
         print([name for name in {HEAVY!r} if name in sys.modules])
     """
     assert python(code).strip() == "[]"
+
+
+def test_numpys_arrays_import_no_cupy():
+    """Not even where it is installed, as its stand-in is here; nor do plans for a GPU."""
+    code = """
+        import sys, numpy as np, fastconv
+        assert importlib.util.find_spec("cupy")
+        line, image = np.ones(3000, np.float32), np.ones((40, 40), np.float32)
+        taps, kernel, layer = np.ones(500, np.float32), np.ones((3, 3)), np.ones((1, 1, 8, 8))
+        fastconv.convolve(line, taps, method="fft")
+        fastconv.convolve2d(image, kernel, "same", "symm")
+        fastconv.sepfir2d(image, taps[:3], taps[:3])
+        fastconv.numpy.correlate(line, taps)
+        fastconv.ndimage.gaussian_filter(image, 2)
+        fastconv.ndimage.correlate(image, kernel, output=np.float32)
+        fastconv.match_template(image, image[:5, :5])
+        fastconv.nn.conv2d(layer, np.ones((1, 1, 3, 3)), padding=1)
+        fastconv.nn.conv2d_grad_weight(layer, layer, (1, 1, 3, 3), padding=1)
+        fastconv.plan(fastconv.convolve, line, taps, method="measure")(line)
+        on_gpu = fastconv.Spec((40, 40), device="cuda")
+        fastconv.explain(fastconv.convolve, on_gpu, fastconv.Spec((3, 3), device="cuda"))
+        print("cupy" in sys.modules)
+    """
+    standin = str(Path(__file__).with_name("standin"))
+    path = os.pathsep.join([standin, *filter(None, [os.environ.get("PYTHONPATH")])])
+    assert python("import importlib.util", code, PYTHONPATH=path).strip() == "False"
 
 
 def test_works_without_pyfftw():

@@ -228,6 +228,7 @@ def test_unknown_methods(name, method):
 # Scalars, empties, dimensions ---------------------------------------------------------------------
 
 
+@pytest.mark.cpu_only("two numbers give NumPy's scalar, on a GPU an array")
 @pytest.mark.parametrize("name", PAIR + FFT_PAIR)
 def test_scalars(name):
     ours, scipys = both(name)
@@ -351,6 +352,7 @@ def test_what_is_no_number_is_refused(name):
 # Non-finite values --------------------------------------------------------------------------------
 
 
+@pytest.mark.cpu_only("nobody is warned on a GPU: who looks waits")
 @pytest.mark.parametrize("value", [np.nan, np.inf])
 @pytest.mark.parametrize("name", PAIR)
 def test_forced_fft_warns_as_scipy_does(name, value):

@@ -6,10 +6,20 @@ from functools import lru_cache, partial
 import numpy as np
 
 IMPLEMENTATIONS = ["fastconv", "scipy", "numpy"]
-_HOMES = {"fastconv": "fastconv", "scipy": "scipy.signal", "numpy": "numpy"}
+_HOMES = {
+    "fastconv": "fastconv",
+    "scipy": "scipy.signal",
+    "numpy": "numpy",
+    "cupyx": "cupyx.scipy.signal",
+}
 
 FILTER_LIBRARIES = ["fastconv", "scipy", "opencv"]
-_FILTER_HOMES = {"fastconv": "fastconv.ndimage", "scipy": "scipy.ndimage", "opencv": "cv2"}
+_FILTER_HOMES = {
+    "fastconv": "fastconv.ndimage",
+    "scipy": "scipy.ndimage",
+    "opencv": "cv2",
+    "cupyx": "cupyx.scipy.ndimage",
+}
 LAYER_LIBRARIES = ["fastconv", "torch", "onnxruntime"]
 SCIPY_PRODUCTS = 2.5e9  # scipy.ndimage.correlate needs about a nanosecond for each
 
@@ -116,7 +126,7 @@ def _bind_torch(what, x, w, bias, grad, numbers, activation, planned):
     import torch
     from torch.nn import functional
 
-    x, w, bias, grad = map(torch.from_numpy, (x, w, bias, grad))
+    x, w, bias, grad = map(torch.from_dlpack, (x, w, bias, grad))  # NumPy's arrays, or CuPy's
     if what != "forward":
         pairs = [[numbers[name]] * 2 for name in ("stride", "padding", "dilation")]
         wanted = [what == "grad_input", what == "grad_weight", False]

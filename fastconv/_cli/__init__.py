@@ -1,6 +1,7 @@
 """The command line, ``fastconv`` or ``python -m fastconv``: info, bench, explain and calibrate.
 
-Bad input ends with one line on stderr and exit status 2; a wrong result in ``bench`` with 1.
+Bad input, and a GPU that is not there, end with one line on stderr and exit status 2; a wrong
+result in ``bench`` with 1.
 """
 
 import argparse
@@ -11,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 import fastconv
+from fastconv import _devices
 from fastconv._cli import bench, explain
 
 
@@ -51,6 +53,22 @@ def _accuracy(text: str) -> str | float:
         return text
 
 
+def _device(text: str) -> int | None:
+    try:
+        return _devices.of(fastconv.Spec(1, device=text))
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
+
+
+def _add_device(shell: argparse.ArgumentParser) -> None:
+    shell.add_argument(
+        "--device",
+        type=_device,
+        metavar="DEVICE",
+        help="cpu (the default), or a GPU: cuda, cuda:1",
+    )
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="fastconv", description="Fast convolution for Python.")
     parser.add_argument("--version", action="version", version=f"fastconv {fastconv.__version__}")
@@ -63,8 +81,10 @@ def _parser() -> argparse.ArgumentParser:
         help="convolve signals and images of common sizes, check and time every result",
         description="Convolve signals and images of the sizes that people use. Every result is "
         "checked against a float64 computation of its own, and against SciPy where SciPy is "
-        "installed; exit status 1 when one is off.",
+        "installed; exit status 1 when one is off. On a GPU there are larger ones, filters and "
+        "layers beside, and CuPy and PyTorch are what fastconv is compared with.",
     )
+    _add_device(shell)
     shell.add_argument("--quick", action="store_true", help="a few small cases, some seconds")
     shell.add_argument("--threads", type=_positive, metavar="N", help="threads for fastconv")
     shell.add_argument("--match", default="", metavar="TEXT", help="only cases that hold TEXT")
@@ -78,6 +98,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     shell.add_argument("data", type=_shape, metavar="SHAPE", help="of the data, as in 1080x1920")
     shell.add_argument("kernel", type=_shape, metavar="SHAPE", help="of the kernel, as in 7x7")
+    _add_device(shell)
     shell.add_argument("--dtype", type=_dtype, default=np.dtype("float64"), help="of the data")
     shell.add_argument("--kernel-dtype", type=_dtype, metavar="DTYPE", help="default: as the data")
     shell.add_argument("--function", choices=explain.FUNCTIONS, help="default: convolve")
@@ -126,7 +147,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         if getattr(arguments, "threads", None):
             fastconv.set_num_threads(arguments.threads)
         if arguments.command == "bench":
-            return bench.run(quick=arguments.quick, match=arguments.match, report=arguments.json)
+            return bench.run(
+                quick=arguments.quick,
+                match=arguments.match,
+                report=arguments.json,
+                device=arguments.device,
+            )
         if arguments.command == "explain":
             return explain.run(arguments)
         if arguments.command == "calibrate":
@@ -134,7 +160,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(fastconv.calibrate(progress=progress, save=not arguments.dry_run))
             return 0
         fastconv.show_config()
-    except (ValueError, TypeError, OSError) as error:
+    except (ValueError, TypeError, OSError, bench.Unavailable) as error:
         parser.exit(2, f"fastconv {arguments.command}: error: {error}\n")
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted\n")

@@ -1,8 +1,11 @@
 """The ``explain`` command: which method would be taken, and why, from shapes alone."""
 
 import argparse
+import contextlib
+import importlib
 
 import fastconv
+from fastconv import _devices, _gpu_rates
 
 FUNCTIONS = ("convolve", "correlate", "fftconvolve", "oaconvolve", "convolve2d", "correlate2d")
 # The options that each function's signature takes beside `mode` and `accuracy`.
@@ -22,8 +25,9 @@ def run(arguments: argparse.Namespace) -> int:
     Parameters
     ----------
     arguments : argparse.Namespace
-        ``data``, ``kernel`` (shapes), ``dtype``, ``kernel_dtype``, ``function``, ``mode``,
-        ``boundary``, ``axes``, ``method`` and ``accuracy``; those that were not given are None.
+        ``data``, ``kernel`` (shapes), ``device`` (a GPU's number), ``dtype``, ``kernel_dtype``,
+        ``function``, ``mode``, ``boundary``, ``axes``, ``method`` and ``accuracy``; those that were
+        not given are None.
 
     Returns
     -------
@@ -48,7 +52,19 @@ def run(arguments: argparse.Namespace) -> int:
         given["accuracy"] = arguments.accuracy
     if "axes" in given:
         given["axes"] = tuple(given["axes"])
-    data = fastconv.Spec(arguments.data, arguments.dtype)
-    kernel = fastconv.Spec(arguments.kernel, arguments.kernel_dtype or arguments.dtype)
+    place = _devices.name(arguments.device)
+    data = fastconv.Spec(arguments.data, arguments.dtype, place)
+    kernel = fastconv.Spec(arguments.kernel, arguments.kernel_dtype or arguments.dtype, place)
+    if arguments.device is not None:
+        print(_costs(arguments.device))
     print(fastconv.explain(getattr(fastconv, name), data, kernel, mode=arguments.mode, **given))
     return 0
+
+
+def _costs(device: int) -> str:
+    """Tell whose costs choices go by; CuPy knows this machine's GPU."""
+    with contextlib.suppress(ImportError):
+        importlib.import_module("cupy")
+    if _gpu_rates.describe(device) is _gpu_rates.MODEL:
+        return f"{_devices.name(device)}: not found by CuPy; costs are from an A100's data sheet"
+    return f"{_devices.name(device)}: costs are from its data sheet"

@@ -149,7 +149,8 @@ INLINE Index cut_number(double v) {
 }
 
 // How a sum becomes a result: floats for integers are rounded to the nearest even number, or cut
-// toward zero, and wrap around by way of int64; a cut boolean is the byte of its number.
+// toward zero, and wrap around by way of int64; a cut boolean is whether the byte of its number is
+// zero.
 template <class Result, bool TRUNCATE>
 struct Stored {
   template <class Sum>
@@ -157,7 +158,7 @@ struct Stored {
     if constexpr (IsFloat<Sum>::value && !IsFloat<Result>::value && !IsComplex<Result>::value) {
       const double whole = TRUNCATE ? double(v) : rint(double(v));
       if constexpr (Same<Result, Bool>::value) {
-        if (TRUNCATE) return Bool{(unsigned char)cut_number(whole)};
+        if (TRUNCATE) return convert<Bool>((unsigned char)cut_number(whole));
         return convert<Bool>(whole);
       } else {
         if constexpr (Result(-1) > Result(0) && sizeof(Result) == 8)
@@ -191,13 +192,15 @@ INLINE bool is_zero(T v) {
     return v == T(0);
 }
 
-// The element nearest to a number, which is complex where the element is.
+// The element whose bytes these are.
 template <class T>
-INLINE T element_of(double re, double im) {
-  if constexpr (IsComplex<T>::value)
-    return convert<T>(Complex<double>{re, im});
-  else
-    return convert<T>(re);
+INLINE T element_of(const UInt64* bytes) {
+  if constexpr (IsComplex<T>::value) {  // which need not be aligned as a whole
+    const auto* parts = &((const T*)bytes)->re;
+    return T{parts[0], parts[1]};
+  } else {
+    return *(const T*)bytes;
+  }
 }
 
 // Sums of floats over a divisor, where that is not zero.
@@ -225,6 +228,21 @@ INLINE void add_product(Complex<Real>& sum, Complex<Real> a, Complex<Real> b) {
 template <class T>
 INLINE void add_product(T& sum, T a, T b) {
   sum = T((unsigned long long)sum + (unsigned long long)a * (unsigned long long)b);
+}
+
+// sum += part, as parts of a long sum are put together.
+template <class T>
+INLINE void add_part(T& sum, T part) {
+  if constexpr (IsComplex<T>::value) {
+    sum.re += part.re;
+    sum.im += part.im;
+  } else if constexpr (Same<T, Bool>::value) {
+    sum.byte |= part.byte;
+  } else if constexpr (IsFloat<T>::value) {
+    sum += part;
+  } else {
+    sum = T(UInt64(sum) + UInt64(part));
+  }
 }
 
 // --- sums in order -------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ struct Output {
 INLINE Output output_of(const General& p, Index index) {
   Output o;
   o.x = o.w = o.out = 0;
+#pragma unroll 1
   for (int a = p.axes - 1; a >= 0; a--) {
     const Index i = index % p.outputs[a];
     index /= p.outputs[a];
@@ -34,6 +35,7 @@ INLINE bool find(const General& p, const Output& o, Index t, Index* x, Index* w)
   bool inside = true;
   *x = o.x;
   *w = o.w;
+#pragma unroll 1
   for (int a = p.sliding - 1; a >= 0; a--) {
     const Index k = t % p.taps[a];
     t /= p.taps[a];
@@ -46,12 +48,12 @@ INLINE bool find(const General& p, const Output& o, Index t, Index* x, Index* w)
 }
 
 // The axes that the kernel slides on come first.
-extern "C" __global__ void __launch_bounds__(THREADS) plain(const General p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) plain(const General p) {
   if (p.only_if && !*(const int*)p.only_if) return;
   const Index index = Index(blockIdx.x) * THREADS + threadIdx.x;
   if (index >= p.count) return;
   const Output o = output_of(p, index);
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill);
   SUM sum = {};
   for (Index t = 0; t < p.all_taps; t++) {
     Index x, w;
@@ -67,11 +69,11 @@ extern "C" __global__ void __launch_bounds__(THREADS) plain(const General p) {
 // Sums in the order of a list of taps, each product and sum rounded by itself, as SciPy's are. A
 // folded tap adds (or subtracts, by the sign of `fold`) its two data before it multiplies.
 #if ORDERED
-extern "C" __global__ void __launch_bounds__(THREADS) ordered(const General p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) ordered(const General p) {
   const Index index = Index(blockIdx.x) * THREADS + threadIdx.x;
   if (index >= p.count) return;
   const Output o = output_of(p, index);
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill);
   const OrderedTap* taps = (const OrderedTap*)p.w;
   SUM sum = 0;
   for (Index t = 0; t < p.all_taps; t++) {

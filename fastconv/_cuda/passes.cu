@@ -14,11 +14,11 @@ constexpr int PITCH = COLUMNS + 1;
 // A tile of ROWS × COLUMNS outputs in one plane. Beyond the edges the second pass meets what the
 // boundary makes of the first one's results: for a fixed value that value, else what the first pass
 // gives for the extended data, which is the same.
-extern "C" __global__ void __launch_bounds__(THREADS) two_passes(const Filter p) {
+extern "C" __global__ void __launch_bounds__(THREADS, 2) two_passes(const Filter p) {
   if (stays_idle(p.only_if)) return;
   DYNAMIC_SHARED(memory);
   const Tile t = tile_of(p);
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill);
   const Index row = t.row + p.offset[1];
 
   const int tall = p.taps[1], wide = p.taps[2];

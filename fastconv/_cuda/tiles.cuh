@@ -137,7 +137,7 @@ template <class Place>
 INLINE void stage(const Filter& p, const X* x, Index z, Index first_row, Index first_column,
                   int rows, int columns, Place place) {
   const int lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-  const SUM outside = element_of<SUM>(p.fill[0], p.fill[1]);
+  const SUM outside = element_of<SUM>(p.fill);
   for (int c = lane; c < columns; c += 32) {
     const Index q = first_column + c;
     Index pixel = q / p.group;

@@ -21,6 +21,7 @@ from fastconv._methods import (
     gemm,
     gpu_direct,
     gpu_fft,
+    gpu_gemm,
     gpu_separable,
     reference,
     separable,
@@ -70,7 +71,7 @@ class Method(Protocol):
 
 # Those of the host and those of a GPU; the last of each is for what no other takes.
 METHODS: tuple[Method, ...] = (direct, separable, tilefft, fft, channels, winograd, gemm, reference)
-GPU_METHODS: tuple[Method, ...] = (gpu_separable, gpu_fft, gpu_direct)
+GPU_METHODS: tuple[Method, ...] = (gpu_separable, gpu_fft, gpu_gemm, gpu_direct)
 
 
 def methods_on(device: int | None) -> tuple[Method, ...]:

@@ -69,7 +69,7 @@ _FIELDS: list[tuple[Any, ...]] = [
     ("listed", np.int32),
     ("fold", np.int32),
     ("step", np.int64, 2),
-    ("fill", np.float64, 2),
+    ("fill", np.uint64, 2),
     ("divisor", np.float64),
     ("divisor_rows", np.float64),
 ]
@@ -96,7 +96,7 @@ _GENERAL = Kernels(
         ("sliding", np.int32),
         ("boundary", np.int32),
         ("fold", np.int32),
-        ("fill", np.float64, 2),
+        ("fill", np.uint64, 2),
     ],
     {"MOST_AXES": _MOST_AXES},
 )
@@ -184,9 +184,11 @@ def _plan(axes: list[_Axis]) -> _Plan | None:
     def nearest(of: list[_Axis]) -> _Axis | None:
         return min(of, key=lambda a: (abs(a.x), abs(a.out)), default=None)
 
-    columns = take(nearest([a for a in rest if a.outputs > 1]) or nearest(rest))
+    # Where each index has a kernel of its own, there is a batch.
+    alike = [a for a in rest if a.slides or not a.w]
+    columns = take(nearest([a for a in alike if a.outputs > 1]) or nearest(alike))
     channels = _ONE
-    if not columns.slides and columns.outputs <= _MOST_CHANNELS and not columns.w:
+    if not columns.slides and columns.outputs <= _MOST_CHANNELS:
         pixels = nearest([a for a in rest if a.slides and a.outputs > 1])
         if pixels is not None:
             columns, channels = take(pixels), columns
@@ -489,12 +491,12 @@ def options(problem: Problem, form: Form, *, ordered: bool = False) -> tuple[str
     )
 
 
-def fill(problem: Problem) -> tuple[float, float]:
-    """Return the real and the imaginary part of what lies beyond the edges."""
-    if problem.boundary is not Boundary.CONSTANT:
-        return 0.0, 0.0
-    value = complex(problem.fill)
-    return value.real, value.imag
+def fill(problem: Problem) -> np.ndarray:
+    """Return the bytes of what lies beyond the edges, as two numbers of 64 bits."""
+    words = np.zeros(2, np.uint64)
+    if problem.fill_element is not None:
+        words.view(problem.dtype)[:1] = problem.fill_element
+    return words
 
 
 def outputs_of_thread(dtype: np.dtype[Any]) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 
 from fastconv import _devices
 from fastconv._cost import Estimate
-from fastconv._methods import _blocks, _gpu_filters, _rounding
+from fastconv._methods import _blocks, _gpu_filters, _gpu_layers, _rounding
 from fastconv._methods._gpu_filters import ORDERED_TAP
 from fastconv._problem import Problem, Reason
 
@@ -28,6 +28,8 @@ _ELEMENTS = "?bBhHiIlLqQfdFD"
 
 def reject(problem: Problem) -> Reason | None:
     """Take every sum of a dtype that there are kernels for."""
+    if problem.layer:
+        return _gpu_layers.reject(problem)
     if problem.empty:
         return None
     if problem.dtype.char not in _ELEMENTS:
@@ -42,6 +44,8 @@ def least(problem: Problem) -> float:
 
 def estimate(problem: Problem) -> Estimate:
     """Products, each output's own, and data and result once through memory."""
+    if problem.layer:
+        return _gpu_layers.estimate(problem)
     if _blocks.is_ordered(problem):
         return _gpu_filters.estimate_ordered(problem, problem.taps, 1)
     return Estimate(_gpu_filters.work(problem, problem.taps))
@@ -49,12 +53,14 @@ def estimate(problem: Problem) -> Estimate:
 
 def error(problem: Problem) -> float:
     """Return what a sum may err by, beside its products."""
+    if problem.layer:
+        return _gpu_layers.error(problem)
     return _rounding.direct_bound(problem.taps, problem.dtype)
 
 
-def build(problem: Problem, shared: float | None = None) -> Runner:
+def build(problem: Problem, shared: float | None = None) -> Runner | _gpu_layers.Runner:
     """Return the callable that solves problems of this shape; a GPU shares its work by itself."""
-    return Runner(problem)
+    return _gpu_layers.build(problem) if problem.layer else Runner(problem)
 
 
 @dataclass(frozen=True, slots=True)

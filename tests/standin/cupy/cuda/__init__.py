@@ -8,7 +8,7 @@ import time
 
 from cupy import _memory
 from cupy._memory import Memory, MemoryPointer, alloc
-from cupy.cuda import compiler, driver, runtime
+from cupy.cuda import compiler, cublas, driver, runtime
 
 __all__ = [
     "Device",
@@ -18,7 +18,9 @@ __all__ = [
     "Stream",
     "alloc",
     "compiler",
+    "cublas",
     "driver",
+    "get_cublas_handle",
     "get_current_stream",
     "get_device_id",
     "get_elapsed_time",
@@ -60,6 +62,10 @@ def is_available():
 
 def get_device_id():
     return _memory.current.id
+
+
+def get_cublas_handle():
+    return 1 + get_device_id()
 
 
 class _Entered(threading.local):

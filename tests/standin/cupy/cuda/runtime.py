@@ -3,6 +3,7 @@
 from cupy import _memory
 
 DEVICES = 2
+CUDA_R_32F, CUDA_R_64F, CUDA_C_32F, CUDA_C_64F = 0, 1, 4, 5
 _MEMORY = 80 << 30
 
 
@@ -12,6 +13,10 @@ class CUDARuntimeError(RuntimeError):
 
 def getDeviceCount():
     return DEVICES
+
+
+def getDeviceProperties(device):
+    return {"name": b"a stand-in for an A100"}
 
 
 def getDevice():

@@ -1,0 +1,1 @@
+"""What CuPy keeps apart: SciPy's functions on its arrays."""

@@ -1,0 +1,253 @@
+"""The command line: what it prints, its exit status, and its cases by their references."""
+
+import json
+import math
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shell import python
+
+import fastconv
+from fastconv._cli import bench, main
+from fastconv._cli.bench import _cases, _gpu, _gpu_peers, _host
+from fastconv._cli.bench._cases import Convolution, Filter, Layer
+
+STANDIN = Path(__file__).with_name("standin")
+NO_CUPY = "import sys; sys.modules['cupy'] = None"
+MAIN = """
+    from fastconv._cli import main
+    try:
+        status = main({arguments!r})
+    except SystemExit as ended:
+        status = ended.code
+    print("status", status)
+"""
+
+
+def command(*arguments, before="", standin=False):
+    """What a command prints, errors among it, and its exit status, in a process of its own."""
+    path = [str(STANDIN)] * standin + [os.environ.get("PYTHONPATH", "")]
+    code = MAIN.format(arguments=arguments)
+    redirect = "import sys; sys.stderr = sys.stdout"
+    printed = python(redirect, before, code, PYTHONPATH=os.pathsep.join(filter(None, path)))
+    text, _, status = printed.rpartition("status ")
+    return text, int(status)
+
+
+# explain ------------------------------------------------------------------------------------------
+
+
+def test_explain_on_a_gpu_needs_no_cupy():
+    arguments = ("explain", "1080x1920", "7x7", "--dtype", "float32", "--device", "cuda:3")
+    text, status = command(*arguments, before=NO_CUPY)
+    assert status == 0
+    assert text.startswith("cuda:3: not found by CuPy; costs are from an A100's data sheet\n")
+    assert "gpu_direct" in text
+    assert "tilefft" not in text
+
+
+def test_explain_takes_the_costs_of_the_gpu_that_there_is():
+    text, status = command("explain", "4096", "9", "--device", "cuda:1", standin=True)
+    assert status == 0
+    assert text.startswith("cuda:1: costs are from its data sheet\n")
+
+
+def test_explain_on_the_processor(capsys):
+    assert main(["explain", "4096", "9", "--device", "cpu"]) == 0
+    on_cpu = capsys.readouterr().out
+    assert main(["explain", "4096", "9"]) == 0
+    assert capsys.readouterr().out == on_cpu
+    assert "gpu_direct" not in on_cpu
+
+
+@pytest.mark.parametrize("command_line", [["bench"], ["explain", "9", "3"]])
+def test_unknown_devices_are_refused(command_line, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([*command_line, "--device", "gpu0"])
+    assert ended.value.code == 2
+    assert "'cpu', 'cuda' or 'cuda:' and a number, not 'gpu0'" in capsys.readouterr().err
+
+
+# bench --------------------------------------------------------------------------------------------
+
+
+def test_bench(capsys, tmp_path):
+    report = tmp_path / "bench.json"
+    assert main(["bench", "--quick", "--match", "convolve 16 * 3", "--json", str(report)]) == 0
+    assert "1 of 1 results right; x" in capsys.readouterr().out
+    figures = json.loads(report.read_text())
+    (row,) = figures["rows"]
+    assert row["case"]["data"] == [16]
+    assert row["seconds"]["fastconv"] > 0
+    assert set(row["speedup"]) <= {"scipy", "numpy"}
+    assert figures["means"] == pytest.approx(row["speedup"])
+    assert figures["device"] == {"device": "cpu"}
+
+
+def test_a_wrong_result_is_exit_status_1(capsys, monkeypatch):
+    monkeypatch.setattr(Convolution, "wanted", lambda *_: (np.zeros(16), 1e-6))
+    assert main(["bench", "--quick", "--match", "convolve 16 * 3"]) == 1
+    printed = capsys.readouterr().out
+    assert "where 1e-06 is allowed" in printed
+    assert "0 of 1 results right" in printed
+
+
+def test_a_case_that_is_refused_is_wrong(capsys, monkeypatch):
+    monkeypatch.setattr(_host, "CASES", (Convolution((9,), (3,), "float32", mode="none"),))
+    assert main(["bench"]) == 1
+    assert "ValueError: " in capsys.readouterr().out
+
+
+def test_a_peer_that_computes_something_else_is_left_out(capsys, monkeypatch):
+    monkeypatch.setattr(_host.Host, "calls", lambda *_: {"numpy": lambda: np.zeros(16)})
+    assert main(["bench", "--quick", "--match", "convolve 16 * 3"]) == 0
+    printed = capsys.readouterr().out
+    assert "NumPy left out of convolve 16 * 3 float32: its values are off by" in printed
+    assert "over NumPy" not in printed
+
+
+def test_no_case_matches(capsys):
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--match", "no such case"])
+    assert ended.value.code == 2
+    assert "no case holds 'no such case'" in capsys.readouterr().err
+
+
+def test_bench_on_a_gpu_says_what_to_install():
+    text, status = command("bench", "--device", "cuda", before=NO_CUPY)
+    assert status == 2
+    assert "cuda:0 needs CuPy (pip install 'fastconv[cuda12]'" in text
+
+
+def test_bench_where_cupy_finds_no_gpu():
+    before = """
+        import cupy
+        def none():
+            raise cupy.cuda.runtime.CUDARuntimeError("no CUDA-capable device is detected")
+        cupy.cuda.runtime.getDeviceCount = none
+    """
+    text, status = command("bench", "--device", "cuda", before=before, standin=True)
+    assert status == 2
+    assert "CuPy finds no GPU for cuda:0: no CUDA-capable device is detected" in text
+    text, status = command("bench", "--device", "cuda:2", standin=True)
+    assert status == 2
+    assert "there is no cuda:2: CuPy finds 2 GPUs" in text
+
+
+@pytest.mark.skipif(shutil.which("g++") is None, reason="there is no g++ to compile kernels with")
+def test_bench_on_a_gpu(tmp_path):
+    """Arrays, peers, clock and report, on the stand-in; what it copies is made small."""
+    pytest.importorskip("scipy", reason="SciPy, which stands in for cupyx.scipy")
+    before = """
+        from fastconv._cli.bench import _gpu
+        from fastconv._cli.bench._cases import Convolution, Filter
+        _gpu.COPY_BYTES = 1 << 20
+        _gpu.CASES = (
+            Convolution((64,), (5,), "float32", quick=True),
+            Filter((20, 30), "gaussian_filter", size=1, dtype="uint8", quick=True),
+        )
+        _gpu._torch_on = lambda device, cupy, absent: absent.update(torch="not asked for")
+    """
+    report = tmp_path / "bench.json"
+    arguments = ("--quick", "--device", "cuda:1", "--json", str(report))
+    text, status = command("bench", *arguments, before=before, standin=True)
+    assert status == 0, text
+    assert "on cuda:1, " in text
+    assert "without torch: not asked for" in text
+    figures = json.loads(report.read_text())
+    device = figures["device"]
+    assert device["device"] == "cuda:1"
+    assert device["name"]
+    assert device["copy_bandwidth"] > 0
+    assert {"driver", "runtime", "cupy", "compute_capability"} <= set(device)
+    assert set(figures["absent"]) == {"torch"}
+    rows = {row["case"]["family"]: row for row in figures["rows"]}
+    assert set(rows) == {"signal", "ndimage"}
+    assert set(rows["signal"]["speedup"]) == {"cupy", "cupy_fft"}
+    assert set(rows["ndimage"]["speedup"]) == {"cupy"}
+    assert set(figures["means"]) == {"cupy", "cupy_fft"}
+    for row in rows.values():
+        assert row["method"].startswith("gpu_")
+        assert row["seconds"]["fastconv"] > 0
+        assert 0 < row["share_of_copy"] < math.inf
+
+
+# The cases ----------------------------------------------------------------------------------------
+
+SMALL = (
+    Convolution((50,), (7,), "float32"),
+    Convolution((50,), (8,), "complex64", mode="full"),
+    Convolution((60,), (9,), "int16", function="correlate", mode="valid"),
+    Convolution((4, 60), (1, 9), "float64", function="oaconvolve", options={"axes": -1}),
+    Convolution((20, 30), (5, 3), "uint8", kernel_dtype="float32"),
+    Convolution((20, 30), (5, 5), "float32", function="convolve2d", options={"boundary": "symm"}),
+    Convolution((20, 30), (3, 5), "float64", function="correlate2d", options={"boundary": "wrap"}),
+    Convolution((9, 8, 7), (3, 3, 3), "float32"),
+    *(Filter((20, 30), "correlate", kernel=(3, 5), mode=mode) for mode in ("reflect", "mirror")),
+    *(Filter((20, 30), "convolve", kernel=(3, 5), mode=mode) for mode in ("constant", "nearest")),
+    Filter((40, 30), "correlate", kernel=(3, 5), dtype="uint8"),
+    Filter((40, 30), "gaussian_filter", size=2, mode="wrap"),
+    Filter((40, 30), "gaussian_filter", size=1, dtype="uint8"),
+    Filter((40, 30), "uniform_filter", size=5, dtype="float64"),
+    Filter((10, 20, 30), "uniform_filter", size=3),
+    Filter((40, 30), "sobel"),
+    Filter((10, 20, 30), "sobel"),
+    Filter((40, 30), "laplace", dtype="float64"),
+    *(
+        Layer(2, 6, 9, 4, taps, stride=stride, groups=groups, function=f"conv2d{what}")
+        for taps, stride, groups in ((3, 1, 1), (1, 1, 1), (3, 2, 2), (5, 2, 1))
+        for what in ("", "_grad_input", "_grad_weight")
+    ),
+)
+
+
+@pytest.mark.parametrize("case", SMALL, ids=lambda case: f"{case.function} {case.name}")
+def test_references(case):
+    """Two computations of each case, of which one is fastconv's."""
+    arrays = case.arrays(np.random.default_rng(3))
+    ours = getattr(getattr(fastconv, case.family), case.function)
+    got = _cases.bound(ours, case, arrays)()
+    wanted, tolerance = case.wanted(arrays, got.dtype)
+    assert bench._worst(got, wanted) <= tolerance
+
+
+def test_torchs_calls_compute_the_same():
+    """They take NumPy's arrays as they take CuPy's."""
+    torch = pytest.importorskip("torch", reason="PyTorch, to compare with")
+    for case in SMALL:
+        arrays = case.arrays(np.random.default_rng(3))
+        call = _gpu_peers.by_torch(torch, case, arrays)
+        if call is None:
+            assert not isinstance(case, Layer)
+            continue
+        got = np.asarray(call())
+        wanted, tolerance = case.wanted(arrays, got.dtype)
+        assert bench._worst(got.reshape(wanted.shape), wanted) <= tolerance, case.name
+
+
+def test_a_gpus_cases_can_be_planned_from_shapes():
+    for case in _gpu.CASES:
+        specs = [fastconv.Spec(shape, dtype, device="cuda") for shape, dtype in operands(case)]
+        arguments, options = case.arguments(specs)
+        ours = getattr(getattr(fastconv, case.family), case.function)
+        assert fastconv.explain(ours, *arguments, **options).chosen.startswith("gpu_")
+    named = [f"{case.function} {case.name} {case.dtypes}" for case in _gpu.CASES]
+    assert len(set(named)) == len(named)
+
+
+def operands(case):
+    """Shapes and dtypes of a case's arrays."""
+    if isinstance(case, Convolution):
+        return [(case.data, case.dtype), (case.kernel, case.kernel_dtype or case.dtype)]
+    if isinstance(case, Filter):
+        kernel = [(case.kernel, np.float32)] if case.kernel else []
+        return [(case.data, case.dtype), *kernel]
+    shapes = {
+        "conv2d": (case.x, case.w),
+        "conv2d_grad_input": (case.y, case.w),
+        "conv2d_grad_weight": (case.y, case.x),
+    }
+    return [(shape, case.dtype) for shape in shapes[case.function]]
