@@ -20,7 +20,7 @@ import numpy as np
 from fastconv import _cost
 from fastconv._cost import Estimate
 from fastconv._cuda import PLAIN_SHARED_BYTES, Kernels, address, element_options, element_strides
-from fastconv._problem import Boundary, Problem, Shape
+from fastconv._problem import Problem, Shape
 
 # What the sources agree on with this file.
 _THREADS = 256
