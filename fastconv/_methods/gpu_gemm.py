@@ -73,6 +73,11 @@ def estimate(problem: Problem) -> Estimate:
     """Products at cuBLAS's rate, panels at that of the cache, and calls."""
     products = cached = calls = launches = 0.0
     workspace = 0
+    device = problem.device or 0
+    rates = _gpu_rates.gpu_rates(device)
+    unit = (
+        f"arithmetic.gpu_gemm.{problem.dtype.itemsize // (2 if problem.dtype.kind == 'c' else 1)}"
+    )
     for phase in phases(problem):
         part = phase.problem
         if part is None:
@@ -81,21 +86,25 @@ def estimate(problem: Problem) -> Estimate:
         plan = _plan(part, _gpu_layers.dense(part))
         size = part.dtype.itemsize
         rows, columns = (-(-n // tile) * tile for n, tile in zip(_sides(part), _TILE, strict=True))
-        products += part.x[1] * rows * columns * part.taps * (4 if part.dtype.kind == "c" else 1)
-        calls += plan.calls(part.x[1])
-        launches += len(list(plan.pieces()))
+        done = part.x[1] * rows * columns * part.taps * (4 if part.dtype.kind == "c" else 1)
+        each = plan.calls(part.x[1])
+        # Calls are made while the one before is worked on, if that takes long enough.
+        hidden = done * rates[unit] / each > rates["call.library"]
+        products += done
+        calls += 1 if hidden else each
         if plan.data is None:
-            launches += plan.calls(1)
+            launches += 1 if hidden else plan.calls(1)
             cached += 2 * part.x[1] * part.taps * _gpu_layers.point_count(part) * size
-        cached += 2 * math.prod(part.out) * size
+        if plan.out is None:
+            launches += 1 if hidden else len(list(plan.pieces()))
+            cached += 2 * math.prod(part.out) * size
         workspace = max(workspace, plan.workspace(part))
     if meets_zeros(problem):
         launches += 1 + len(phases(problem))
-    scalar = problem.dtype.itemsize // (2 if problem.dtype.kind == "c" else 1)
     work = (
         ("call.library", calls),
         ("call.launch", launches),
-        (f"arithmetic.gpu_gemm.{scalar}", products),
+        (unit, products),
         ("cache.l2", cached),
         ("memory.ram", problem.traffic),
     )
@@ -163,15 +172,6 @@ class _Line:
         image, rest = divmod(point, of_image)
         return image * self.image + rest * self.step
 
-    def is_matrix(self, others: tuple[int, int], rows: int, columns: int) -> bool:
-        """Whether cuBLAS takes points as columns: the steps of groups and rows are the others."""
-        group, down = others
-        if min(group, self.image, self.step - 1, down - 1) < 0:
-            return False
-        return (
-            rows == 1 or (down == 1 and self.step >= rows) or (self.step == 1 and down >= columns)
-        )
-
 
 def _line(digits: Sequence[Digit], steps: Sequence[int]) -> _Line | None:
     """Return how points follow, the last digit fastest; None where those of an image do not."""
@@ -184,6 +184,20 @@ def _line(digits: Sequence[Digit], steps: Sequence[int]) -> _Line | None:
     if step is None or moving[0][0].axis is not None:
         return None
     return _Line(moving[0][1], step)
+
+
+def _matrices(
+    line: _Line | None, others: tuple[int, int], rows: int, images: int, of_image: int
+) -> _Line | None:
+    """Return a line if cuBLAS takes its points as columns; others are steps of groups and rows."""
+    if line is None:
+        return None
+    group, down = others
+    columns = of_image if line.image else images * of_image
+    if min(group, line.image) < 0 or min(line.step, down) < 1:
+        return None
+    dense = (down == 1 and line.step >= rows) or (line.step == 1 and down >= columns)
+    return line if rows == 1 or dense else None
 
 
 def _merged(moving: Sequence[tuple[Digit, int]]) -> int | None:
@@ -270,24 +284,22 @@ def _plan(problem: Problem, layout: Layout) -> _Plan:
     depth = _gpu_layers.depth_of(problem, layout)
     if depth[0].extent > 1 and _gpu_layers.in_order(depth)[-1].axis is None:
         depth = [*depth[1:], depth[0]]  # channels last
-    total = math.prod(d.extent for d in points)
+    images = problem.out[0]
+    of_image = math.prod(d.extent for d in points) // images
     data = out = None
     if _is_pointwise(problem) and layout.dtypes[0] == problem.dtype:
+        others = layout.x[1], layout.x[2]
         data = _line(points, [d.x for d in points])
-        if data is not None and not data.is_matrix((layout.x[1], layout.x[2]), problem.w[2], total):
-            data = None
+        data = _matrices(data, others, problem.w[2], images, of_image)
     if layout.dtypes[2] == problem.dtype:
+        others = layout.out[1], layout.out[2]
         out = _line(points, [d.other for d in points])
-        if out is not None and not out.is_matrix(
-            (layout.out[1], layout.out[2]), problem.w[1], total
-        ):
-            out = None
-    of_image = total // problem.out[0]
-    many = min(problem.out[0], problem.x[1]) > _MOST_CALLS
+        out = _matrices(out, others, problem.w[1], images, of_image)
+    many = min(images, problem.x[1]) > _MOST_CALLS
     if data is None and out is not None and out.image and (many or of_image < _LEAST_IMAGE):
         out = None  # products of small images would be small
     by_image = any(line is not None and line.image for line in (data, out))
-    piece = _piece(problem, total, data is None, out is None)
+    piece = _piece(problem, images * of_image, data is None, out is None)
     return _Plan(
         tuple(points),
         tuple(depth),
