@@ -1,6 +1,6 @@
 """Shared fixtures, and the backend that runs the tests.
 
-The helpers stand in oracle.py, arrays.py, shell.py and on_device.py beside this file.
+The helpers stand in oracle.py, arrays.py, shell.py, backend.py and on_device.py beside this file.
 """
 
 import os
@@ -60,7 +60,10 @@ def pytest_configure(config):
     if backend == "standin":
         sys.path.insert(0, str(Path(__file__).with_name("standin")))
     if backend != "numpy" and not _missing(backend):
+        import backend as tests_backend
         import on_device
+
+        tests_backend.on_gpu = True
 
         on_device.move_everything()
 
