@@ -1089,12 +1089,12 @@ def _nothing(kernel: Kernel, out: Any) -> tuple[Problem, Layout]:
 
 
 def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
-    """Yield what the source may be compiled with: each kernel with each tile and type."""
-    for types in _COMBINATIONS:
+    """Yield what the source may be compiled with: each kernel with each tile, and each type."""
+    for types, every in _COMBINATIONS:
         x, w, dtype, out = map(np.dtype, types)
         layout = Layout((), (), (), (x, w, out))
-        for narrow in (True, False):
-            for section, macros in _macros(dtype.itemsize, None if narrow else 1):
+        for narrow in (True, False) if every else (True,):
+            for section, macros in _macros(dtype.itemsize, None if narrow and every else 1):
                 yield LAYERS, compiled_for(section, dtype, layout, narrow, **macros)
             if dtype.kind != "i":
                 yield LAYERS, compiled_for("REST", dtype, layout, narrow)
@@ -1128,16 +1128,16 @@ def _macros(size: int, most: int | None) -> Iterator[tuple[str, dict[str, int]]]
         yield "DOTS", {"OUTPUTS_THREAD": outputs, "POINTS_THREAD": points}
 
 
-# Types of data, taps, sums and results.
+# Types of data, taps, sums and results, and whether with every tile.
 _COMBINATIONS = (
-    ("f", "f", "f", "f"),
-    ("d", "d", "d", "d"),
-    ("F", "F", "F", "F"),
-    ("D", "D", "D", "D"),
-    ("f", "d", "d", "f"),
-    ("F", "D", "D", "F"),
-    ("b", "b", "i", "i"),
-    ("b", "B", "i", "i"),
-    ("B", "b", "i", "i"),
-    ("B", "B", "i", "i"),
+    (("f", "f", "f", "f"), True),
+    (("d", "d", "d", "d"), True),
+    (("F", "F", "F", "F"), True),
+    (("D", "D", "D", "D"), True),
+    (("f", "d", "d", "f"), False),
+    (("F", "D", "D", "F"), False),
+    (("b", "b", "i", "i"), True),
+    (("b", "B", "i", "i"), False),
+    (("B", "b", "i", "i"), False),
+    (("B", "B", "i", "i"), False),
 )
