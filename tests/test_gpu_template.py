@@ -1,9 +1,7 @@
 """match_template for CuPy's arrays: sums over windows at every edge, and the host's results."""
 
 import inspect
-import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +9,6 @@ from matches import MEASURES, extended, match_bound, match_reference, windows
 
 import fastconv
 from fastconv import _cuda, _devices, _gpu_match, _problem, template
-from fastconv._methods import gpu_direct
 from fastconv._problem import Boundary
 
 # With arrays where they are, whatever the tests' backend is.
@@ -30,36 +27,7 @@ PAD_MODES = {
 OTHER_PAD_MODES = ("linear_ramp", "maximum", "mean", "median", "minimum")
 
 
-@pytest.fixture(scope="module")
-def cupy():
-    """CuPy, where it is loaded; else the stand-in, of which nothing is left afterwards."""
-    if "cupy" in sys.modules:
-        yield sys.modules["cupy"]
-        return
-    if shutil.which("g++") is None:
-        pytest.skip("there is no g++ to compile kernels with")
-    folder = str(Path(__file__).with_name("standin"))
-    sys.path.insert(0, folder)
-    import cupy
-
-    yield cupy
-    sys.path.remove(folder)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "cupy"]:
-        del sys.modules[name]
-    _cuda._function.cache_clear()
-    gpu_direct._uploaded.cache_clear()
-
-
-@pytest.fixture(params=["in order", "reversed"], autouse=True)
-def threads(request, cupy, monkeypatch):
-    """Threads of a block in either order; nothing may be written beside an array."""
-    if hasattr(cupy, "_standin"):
-        monkeypatch.setattr(cupy._standin, "reverse_threads", request.param == "reversed")
-    elif request.param == "reversed":
-        pytest.skip("a GPU has no order of threads")
-    yield
-    if hasattr(cupy, "_standin"):
-        cupy._standin.check_guards()
+pytestmark = pytest.mark.usefixtures("order_of_threads")
 
 
 def pixels(rng, shape, dtype="d"):
