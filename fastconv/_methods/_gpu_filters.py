@@ -324,7 +324,8 @@ def _images(problem: Problem, form: Form, plan: _Plan) -> _Launch:
         shared := _image_bytes(dtype, chunk[0], chunk[1], plan.channels.outputs)
     ) > PLAIN_SHARED_BYTES:
         longest = chunk.index(max(chunk))
-        chunk[longest] = max(chunk[longest] // 2 // _STEP * _STEP, 1)
+        half = chunk[longest] // 2
+        chunk[longest] = -(-half // _STEP) * _STEP if chunk[longest] > _STEP else half
     tiles, blocks = _tiles(problem, plan)
     parameters = _FILTERS.parameters(**_parameters(problem, form, plan), tiles=tiles, chunk=chunk)
     return _Launch(_FILTERS, "image", options(problem, form), blocks, parameters, shared)
