@@ -546,9 +546,18 @@ def test_slabs_within_the_workspace(cupy, rng, monkeypatch):
     np.testing.assert_allclose(matched(cupy, image, part), expected, rtol=0, atol=1e-5)
 
 
-def test_direct_accuracy(cupy, rng):
-    image = pixels(rng, (60, 70), "f")
-    compare(cupy, image, part_of(image, (20, 21)), accuracy="direct")
+@pytest.mark.parametrize("accuracy", ["direct", 1e-3, 3e-7, 1e-9])
+def test_accuracy(accuracy, cupy, rng):
+    for dtype in "efd":
+        image = pixels(rng, (60, 70), dtype)
+        part = part_of(image, (20, 21))
+        try:
+            match_template(image, part, accuracy=accuracy)
+        except ValueError:  # which results of float32 cannot have
+            with pytest.raises(ValueError, match="more than results"):
+                matched(cupy, image, part, accuracy=accuracy)
+        else:
+            compare(cupy, image, part, accuracy=accuracy)
 
 
 @pytest.mark.parametrize("pad_input", [False, True])
