@@ -1,10 +1,15 @@
 """CuPy's arrays through the public functions: where they live, what is mixed, what is chosen."""
 
+import inspect
+
 import numpy as np
 import pytest
 
 import fastconv
 from fastconv import ndimage, nn, signal
+
+# As they are: what is around them for the other tests gives methods the host's names.
+explain, plan = inspect.unwrap(fastconv.explain), inspect.unwrap(fastconv.plan)
 
 X = np.arange(48.0).reshape(6, 8)
 W = np.array([[1.0, 2.0], [0.5, -1.0]])
@@ -110,9 +115,9 @@ def test_other_arguments_that_are_apart_are_refused(cupy):
         signal.sepfir2d.__wrapped__(x, TAPS, cupy.asarray(TAPS))
     with pytest.raises(TypeError, match="out must be a NumPy array"):
         signal.convolve.__wrapped__(X, W, "same", out=cupy.empty(X.shape))
-    plan = fastconv.plan.__wrapped__(signal.convolve.__wrapped__, x, [[1.0, 2.0]])
+    planned = plan(signal.convolve.__wrapped__, x, [[1.0, 2.0]])
     with pytest.raises(TypeError, match="data is on cpu; the plan was made for cuda:0"):
-        plan(X)
+        planned(X)
 
 
 def test_two_devices_are_not_mixed(cupy):
@@ -190,25 +195,68 @@ def test_any_strides(order, cupy, rng):
         np.testing.assert_allclose(result.get(), expected, atol=1e-12)
 
 
+def test_the_order_of_passes_tells_where_the_fill_is_no_zero(cupy, rng):
+    x = rng.standard_normal((70, 90))
+    for order in "CF":
+        a = cupy.asarray(np.asarray(x, order=order))
+        for axis in (0, 1):
+            expected = ndimage.sobel(x, axis, mode="constant", cval=3.0)
+            result = ndimage.sobel(a, axis, mode="constant", cval=3.0)
+            np.testing.assert_allclose(result.get(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", "?bBhHiIqQ")
+def test_numbers_beyond_integers_are_cut_as_on_the_host(dtype, cupy):
+    powers = 2.0 ** np.arange(120) * (-1) ** np.arange(120)
+    x = np.concatenate([powers, 1.5 * powers, -powers, [np.nan, np.inf, -np.inf, 0.7, -0.7]])
+    for weights in ([1.0], [0.5, 1.0]):
+        expected = ndimage.correlate(x, weights, output=np.dtype(dtype))
+        result = ndimage.correlate(cupy.asarray(x), weights, output=np.dtype(dtype))
+        np.testing.assert_array_equal(result.get(), expected)
+
+
+@pytest.mark.parametrize("device", [0, 1])
+def test_numbers_without_axes_are_multiplied_where_they_are(device, cupy):
+    if device >= cupy.cuda.runtime.getDeviceCount():
+        pytest.skip("there is one GPU")
+    with cupy.cuda.Device(device):
+        a, b, out = cupy.asarray(2.0 + 1j), cupy.asarray(3.0 - 1j), cupy.empty((), complex)
+        signal_of_integers, image = cupy.arange(9), cupy.asarray(X)
+    for function in (signal.convolve, signal.correlate, signal.fftconvolve):
+        result = function(a, b)
+        assert result.device.id == device
+        assert complex(result.get()) == function(np.asarray(2.0 + 1j), np.asarray(3.0 - 1j))
+    assert signal.correlate(a, b, out=out) is out
+    assert signal.choose_conv_method(signal_of_integers, signal_of_integers) in ("direct", "fft")
+    taps = TAPS.tolist()
+    assert signal.sepfir2d(image, taps, taps).device.id == device
+
+
+def test_specs_are_no_arrays_to_overlap_with(cupy):
+    coming = fastconv.Spec(X.shape, device="cuda")
+    with pytest.raises(TypeError, match="holds no numbers"):
+        signal.convolve(coming, cupy.asarray(W), "same", out=cupy.empty(X.shape))
+
+
 # --- plans ----------------------------------------------------------------------------------------
 
 
 def test_plans_hold_kernels_on_the_gpu(cupy):
     w = cupy.asarray(W)
-    plan = fastconv.plan(signal.convolve, fastconv.Spec(X.shape), w, mode="same")
-    assert plan.problem.device == 0
+    planned = plan(signal.convolve, fastconv.Spec(X.shape), w, mode="same")
+    assert planned.problem.device == 0
     w[...] = 0
     for data in (cupy.asarray(X), cupy.asarray(X)[::-1]):
-        np.testing.assert_allclose(plan(data).get(), signal.convolve(data.get(), W, "same"))
+        np.testing.assert_allclose(planned(data).get(), signal.convolve(data.get(), W, "same"))
     out = cupy.empty(X.shape)
-    assert plan(cupy.asarray(X), out) is out
+    assert planned(cupy.asarray(X), out) is out
 
 
 def test_measured_plans_time_the_methods_of_the_gpu(cupy):
     x = cupy.asarray(X)
-    plan = fastconv.plan(signal.convolve, x, cupy.asarray(W), method="measure")
-    assert any(c.measured for c in plan.candidates)
-    np.testing.assert_allclose(plan(x).get(), signal.convolve(X, W), atol=1e-12)
+    planned = plan(signal.convolve, x, cupy.asarray(W), method="measure")
+    assert any(c.measured for c in planned.candidates)
+    np.testing.assert_allclose(planned(x).get(), signal.convolve(X, W), atol=1e-12)
 
 
 # --- choices --------------------------------------------------------------------------------------
@@ -234,7 +282,7 @@ CHOICES = [
 
 @pytest.mark.parametrize(("method", "function", "args", "kwargs"), CHOICES)
 def test_choices(method, function, args, kwargs):
-    explained = fastconv.explain(function, *args, **kwargs)
+    explained = explain(function, *args, **kwargs)
     assert explained.chosen == method
     assert explained.problem.device == 0
     assert all(c.name.startswith("gpu_") for c in explained.candidates)
@@ -243,35 +291,35 @@ def test_choices(method, function, args, kwargs):
 
 def test_names_of_methods():
     args = signal.convolve, spec(1000), spec(30)
-    assert fastconv.explain(*args, method="direct").chosen == "gpu_direct"
-    assert fastconv.explain(*args, method="fft").chosen == "gpu_fft"
-    assert fastconv.explain(*args, method="gpu_fft").chosen == "gpu_fft"
+    assert explain(*args, method="direct").chosen == "gpu_direct"
+    assert explain(*args, method="fft").chosen == "gpu_fft"
+    assert explain(*args, method="gpu_fft").chosen == "gpu_fft"
     for method in ("tilefft", "reference", "gpu_magic"):
         with pytest.raises(ValueError, match="method flags are 'auto', 'gpu_separable'"):
-            fastconv.explain.__wrapped__(*args, method=method)
+            explain(*args, method=method)
     host = fastconv.Spec(1000, "float32"), fastconv.Spec(30, "float32")
     with pytest.raises(ValueError, match="method flags are 'auto', 'direct'"):
-        fastconv.explain.__wrapped__(signal.convolve.__wrapped__, *host, method="gpu_fft")
+        explain(signal.convolve.__wrapped__, *host, method="gpu_fft")
 
 
 def test_a_method_that_must_refuse_says_why():
     with pytest.raises(ValueError, match="method='gpu_gemm' cannot solve this problem"):
-        fastconv.explain(signal.convolve, spec(1000), spec(30), method="gpu_gemm")
+        explain(signal.convolve, spec(1000), spec(30), method="gpu_gemm")
     with pytest.raises(ValueError, match="method='fft' cannot solve this problem"):
-        fastconv.explain(nn.conv2d, spec(1, 3, 9, 9), spec(4, 3, 3, 3), method="fft")
+        explain(nn.conv2d, spec(1, 3, 9, 9), spec(4, 3, 3, 3), method="fft")
 
 
 def test_accuracy_bounds_choices():
     args = signal.convolve, spec(4096, 4096), spec(301, 301)
-    assert fastconv.explain(*args, accuracy="direct").chosen == "gpu_direct"
-    bounded = fastconv.explain(*args, accuracy=1e-7)
+    assert explain(*args, accuracy="direct").chosen == "gpu_direct"
+    bounded = explain(*args, accuracy=1e-7)
     assert bounded.problem.dtype == np.float64
     assert bounded.error <= 1e-7
 
 
 def test_more_devices_than_there_are_take_the_models_costs():
     args = (fastconv.Spec((n, n), "float32", "cuda:9") for n in (500, 3))
-    explained = fastconv.explain(signal.convolve, *args)
+    explained = explain(signal.convolve, *args)
     assert explained.problem.device == 9
 
 

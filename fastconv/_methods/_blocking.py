@@ -74,28 +74,6 @@ def in_parts(problem: Problem, lay_out: Callable[[Shape, Shape], Layout | None])
             return None
 
 
-def within(
-    choices: list[list[Cut]], cost: Callable[[Cut], float], most_points: int
-) -> list[Cut] | None:
-    """
-    Return one choice for each axis such that a block has no more points than it may, or None.
-
-    The cheapest lengths of each axis by itself are tried first, then what is smaller along one.
-    """
-    cuts = [min(c, key=cost) for c in choices]
-    while math.prod(length for length, _ in cuts) > most_points:
-        # The longest axis that can be shorter becomes so.
-        shorter = [
-            (length, i, max(c for c in choices[i] if c[0] < length))
-            for i, (length, _) in enumerate(cuts)
-            if length > min(choices[i])[0]
-        ]
-        if not shorter:
-            return None
-        _, i, cuts[i] = max(shorter)
-    return cuts
-
-
 def cuts_of(problem: Problem, axis: int, taps: int, fit: Fit = fast_length) -> list[Cut]:
     """Return the lengths of transforms to choose from, for so many taps of a kernel or its part."""
     out = problem.out[axis]

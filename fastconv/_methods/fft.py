@@ -143,7 +143,7 @@ def _layout(problem: Problem, wide: bool, axes: Shape, parts: Shape) -> Layout |
     taps = _blocking.taps_of_parts(problem, axes, parts)
     choices = [_blocking.cuts_of(problem, a, t) for a, t in zip(axes, taps, strict=True)]
     most = problem.workspace_limit // ((buffers + 3) * item)
-    lengths = _blocking.within(choices, _cost_of, most)
+    lengths = _within(choices, most)
     if lengths is None:
         return None
     n = math.prod(length for length, _ in lengths)
@@ -169,6 +169,26 @@ def _layout(problem: Problem, wide: bool, axes: Shape, parts: Shape) -> Layout |
         for a, t, (length, _) in zip(axes, taps, lengths, strict=True)
     )
     return Layout(axes, blocks, parts, batch, work, (buffers * batch + 3) * n * item)
+
+
+def _within(choices: list[list[Cut]], most: int) -> list[Cut] | None:
+    """
+    Return one choice for each axis such that a block has so many points at the most, or None.
+
+    The cheapest lengths of each axis by itself are tried first, then what is smaller along one.
+    """
+    cuts = [min(c, key=_cost_of) for c in choices]
+    while math.prod(length for length, _ in cuts) > most:
+        # The longest axis that can be shorter becomes so.
+        shorter = [
+            (length, i, max(c for c in choices[i] if c[0] < length))
+            for i, (length, _) in enumerate(cuts)
+            if length > min(choices[i])[0]
+        ]
+        if not shorter:
+            return None
+        _, i, cuts[i] = max(shorter)
+    return cuts
 
 
 def _cost_of(cut: Cut) -> float:

@@ -18,21 +18,24 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastconv import _cost
 from fastconv._cost import Estimate
 from fastconv._cuda import ELEMENT_TYPES, Kernels, address, element_options, element_strides
+from fastconv._gpu_rates import describe
 from fastconv._methods import _blocking, _rounding, gpu_direct
-from fastconv._methods._blocking import AxisBlocks, Cut
+from fastconv._methods._blocking import AxisBlocks, Cut, Fit
 from fastconv._methods._transforms import fast_length
 from fastconv._problem import Boundary, Problem, Reason, Shape
 
 NAME = "gpu_fft"
 PLAIN = False
 
+# Dtypes that go through transforms, integers as float64.
+_ELEMENTS = "bBhHiIlLqQfdFD"
 # Threads of a block, and the elements that each of them copies: loads that are on their way.
 _THREADS = 256
 _EACH = 8
@@ -41,7 +44,7 @@ _TILE_BITS = 11
 _TURNED_BITS = 6
 # Axes of CuPy's arrays, at the most.
 _MOST_AXES = 32
-# The struct of blocks.cu, which tells what its fields are.
+# Fields of `Along`, which stand in the struct for each axis; blocks.cu tells what they are.
 _PER_AXIS = ("count", "step", "shift", "extent", "stride", "length", "divider", "limit", "pitch")
 KERNELS = Kernels(
     "blocks.cu",
@@ -70,20 +73,31 @@ _MOST_POINTS = 1 << 26
 # Levels of a transform that its threads do in registers and shared memory, in one pass over memory:
 # 2^13 points of 8 bytes fill it.
 _PASS_LEVELS = 13
+# How much slower transforms are whose length is no power of two: cuFFT's manual says that they are.
+_ODD_SHARE = 1.1
+# Bits of the factors of a length that are more than a power of two.
+_ODD_BITS = 7
+# Blocks of one size that an axis may be cut into, whatever the length.
+_MOST_EVEN_BLOCKS = 16
 # Reads and writes of every point of a block beside the transforms along its axes: by gather,
 # multiply and scatter; and in a transform along one axis, forth and back.
 _COPIES = 6
 _PASSES = 4
 # CuPy copies the spectra of real data before it transforms them back: cuFFT would overwrite them.
 _REAL_COPIES = 2
-# Buffers as large as the blocks: data or result, its spectrum, CuPy's copy of that, and what the
-# two plans work in. Spectra that parts of the kernel are summed in are one more.
-_BUFFERS = 5
+# Buffers as large as the blocks: data or result, its spectrum, and what the plan works in; of real
+# data two plans, one each way, and CuPy's copy. Sums over parts of the kernel are one more.
+_COMPLEX_BUFFERS = 3
+_REAL_BUFFERS = 5
 # While a kernel is transformed: itself, its spectrum, and what the plan works in.
 _KERNEL_BUFFERS = 3
+# Buffers that pass from one step to the next, and the share of the L2 cache that they may fill to
+# be found there.
+_PASSED_BUFFERS = 3
+_CACHE_SHARE = 0.5
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """How a problem is cut into transforms."""
 
@@ -124,7 +138,7 @@ def reject(problem: Problem) -> Reason | None:
         return Reason.CUT
     if problem.by_passes:
         return Reason.PASSES
-    if problem.dtype.char not in ELEMENT_TYPES or problem.dtype.kind not in "fciu":
+    if problem.dtype.char not in _ELEMENTS:
         return Reason.DTYPE
     layout = choose_layout(problem)
     if layout is None:
@@ -157,7 +171,7 @@ def least(problem: Problem) -> float:
     work = (
         ("call.launch", 4),
         ("call.library", 2),
-        ("memory.ram", 2 * math.prod(problem.out) * problem.dtype.itemsize),
+        ("cache.l2", 2 * math.prod(problem.out) * problem.dtype.itemsize),
     )
     return _cost.predict(Estimate(work), device=problem.device).seconds
 
@@ -194,16 +208,17 @@ def _layout(problem: Problem, axes: Shape, parts: Shape) -> Layout | None:
     taps = tuple(_blocking.taps_of_parts(problem, axes, parts))
     parts = tuple(-(-problem.w[a] // t) for a, t in zip(axes, taps, strict=True))
     # Transforms of real data are fast where the last length is even.
-    fits = [fast_length] * len(axes)
+    fits: list[Fit] = [_length] * len(axes)
     if dtype.kind != "c":
         fits[-1] = _even_length
     rules = list(zip(axes, taps, fits, strict=True))
-    most = problem.workspace_limit // ((_BUFFERS + 1 + _KERNEL_BUFFERS) * dtype.itemsize)
-    cuts = _blocking.within(
-        [_blocking.cuts_of(problem, a, t, fit) for a, t, fit in rules],
-        functools.partial(_cost_of, axes=len(axes)),
-        min(most, _MOST_POINTS),
-    )
+    kernels = math.prod(problem.x[a] for a in problem.varying)
+    spectra = kernels * math.prod(parts)
+    buffers = (_COMPLEX_BUFFERS if dtype.kind == "c" else _REAL_BUFFERS) + (math.prod(parts) > 1)
+    # The least that there must be room for: one block, and the spectrum that it is multiplied with.
+    some = buffers + (1 if spectra == 1 else _KERNEL_BUFFERS)
+    most = problem.workspace_limit // (some * dtype.itemsize)
+    cuts = _cheapest([_choices(problem, a, t, fit) for a, t, fit in rules], min(most, _MOST_POINTS))
     if cuts is None:
         return None
     blocks = tuple(
@@ -213,12 +228,9 @@ def _layout(problem: Problem, axes: Shape, parts: Shape) -> Layout | None:
     points = math.prod(b.length for b in blocks)
     others = math.prod(m for a, m in enumerate(problem.out) if a not in axes)
     count = others * math.prod(b.count for b in blocks)
-    kernels = math.prod(problem.x[a] for a in problem.varying)
-    spectra = kernels * math.prod(parts)
     # What there is room for, in buffers as large as one block.
     room = problem.workspace_limit // (points * dtype.itemsize)
     kept = spectra == 1 or spectra <= min(room // 4, _MOST_POINTS // points)
-    buffers = _BUFFERS + (math.prod(parts) > 1)
     if kept:
         batch = (room - spectra) // buffers
     elif kernels == 1:
@@ -235,19 +247,52 @@ def _layout(problem: Problem, axes: Shape, parts: Shape) -> Layout | None:
     return replace(layout, work=_work(problem, layout), workspace=workspace)
 
 
+def _length(n: int) -> int:
+    """Return a length from n on that is a power of two, but for a few small factors."""
+    bits = max((n - 1).bit_length() - _ODD_BITS, 0)
+    return fast_length(-(-n >> bits)) << bits
+
+
 def _even_length(n: int) -> int:
-    return 2 * fast_length(-(-n // 2))
+    return 2 * _length(-(-n // 2))
 
 
-def _passes(length: int) -> int:
+def _choices(problem: Problem, axis: int, taps: int, fit: Fit) -> list[Cut]:
+    """Return the lengths to choose from: those of the host, and a few blocks of one size."""
+    choices = _blocking.cuts_of(problem, axis, taps, fit)
+    whole, out = choices[0][0], problem.out[axis]
+    for count in range(2, min(out, _MOST_EVEN_BLOCKS) + 1):
+        length = fit(-(-out // count) + taps - 1)
+        if length < whole:
+            choices.append((length, -(-out // (length - taps + 1))))
+    # What is not longer than another one and not dearer leaves that no chance.
+    kept: list[Cut] = []
+    for cut in sorted(choices):
+        if not kept or _cost_of((cut,)) < _cost_of(kept[-1:]):
+            kept.append(cut)
+    return kept
+
+
+def _cheapest(choices: list[list[Cut]], most: int) -> tuple[Cut, ...] | None:
+    """Return one choice for each axis such that a block has so many points at the most, or None."""
+    fitting = (
+        cuts
+        for cuts in itertools.product(*choices)
+        if math.prod(length for length, _ in cuts) <= most
+    )
+    return min(fitting, key=_cost_of, default=None)
+
+
+def _cost_of(cuts: Sequence[Cut]) -> float:
+    """Count the reads and writes of all points."""
+    points = math.prod(length * count for length, count in cuts)
+    return points * (_COPIES + sum(_PASSES * _passes(length) for length, _ in cuts))
+
+
+def _passes(length: int) -> float:
     """Passes over memory that a transform takes along an axis."""
-    return max(-(-math.ceil(math.log2(length)) // _PASS_LEVELS), 1)
-
-
-def _cost_of(cut: Cut, axes: int) -> float:
-    """Count the reads and writes of all points along an axis."""
-    length, count = cut
-    return length * count * (_COPIES + _PASSES * (axes - 1 + _passes(length)))
+    passes = max(-(-math.ceil(math.log2(length)) // _PASS_LEVELS), 1)
+    return passes * (_ODD_SHARE if length & (length - 1) else 1)
 
 
 def _kernels_of_a_batch(layout: Layout) -> int:
@@ -273,9 +318,13 @@ def _work(problem: Problem, layout: Layout) -> tuple[tuple[str, float], ...]:
         flops /= 2
         copies += layout.count * _REAL_COPIES
     scalar = dtype.itemsize // (2 if is_complex else 1)
+    moved = (transforms * passes + copies) * points * dtype.itemsize
+    passed = _PASSED_BUFFERS * layout.batch * points * dtype.itemsize
+    cached = passed <= _CACHE_SHARE * describe(problem.device or 0).cache_bytes
     return (
         (f"arithmetic.gpu_fft.{scalar}", flops),
-        ("memory.ram", (transforms * passes + copies) * points * dtype.itemsize),
+        ("cache.l2", moved * cached),
+        ("memory.ram", problem.traffic if cached else moved),
         ("call.launch", batches * (2 * parts + 1) + 4),
         ("call.library", batches * (parts + 1) + 1),
     )
@@ -321,7 +370,8 @@ class Runner:
         import cupy
 
         layout = self.layout
-        w = cupy.asarray(w)
+        if isinstance(w, np.ndarray):
+            w = gpu_direct.uploaded(w)
         back = slice(None, None, -1)
         flipped = w[tuple(back if a in layout.axes else slice(None) for a in range(w.ndim))]
         flag = cupy.zeros(1, np.int32)
@@ -331,7 +381,7 @@ class Runner:
         return Kernel(flipped, spectra, flag, self.direct and self.direct.prepare(w))
 
     def _spectra(self, w: Any, flag: Any, first: int, count: int) -> Any:
-        """Transform some parts of kernels: those of all kernels part by part, the first ones next to it."""
+        """Transform so many parts of kernels from one on: first the first parts of all kernels."""
         import cupy
 
         blocks = cupy.empty((count, *self.layout.lengths), self.transform_dtype)
@@ -380,7 +430,7 @@ class Runner:
         problem, layout = self.problem, self.layout
         options = self._options(x, out)
         order = _order(problem, layout, element_strides(x))
-        flag = kernel.flag.copy()
+        flag = kernel.flag if self.direct is None else kernel.flag.copy()
         gathers = [
             _data_into_blocks(problem, layout, order, element_strides(x), starts)
             for starts in itertools.product(
@@ -456,8 +506,9 @@ class Runner:
 # --- launches -------------------------------------------------------------------------------------
 
 
-class Along(NamedTuple):
-    """An axis of the blocks of a launch; blocks.cu tells what its fields are."""
+@dataclass(frozen=True, slots=True)
+class Along:
+    """An axis of the blocks of a launch."""
 
     count: int
     step: int
@@ -518,7 +569,7 @@ def _launch(
     """
     *others, columns = lengths
     for i, a in enumerate(axes[:-1]):
-        along[a] = along[a]._replace(length=others[i], divider=math.prod(others[i + 1 :]))
+        along[a] = replace(along[a], length=others[i], divider=math.prod(others[i + 1 :]))
     kept = [
         a for a, v in along.items() if a == axes[-1] or v.count > 1 or v.length > 1 or v.shift != 0
     ]
@@ -543,7 +594,7 @@ def _launch(
         column_bits=bits,
         axes=len(kept),
         last=kept.index(axes[-1]),
-        **{field: [getattr(along[a], field) for a in kept] for field in Along._fields},
+        **{field: [getattr(along[a], field) for a in kept] for field in _PER_AXIS},
         **values,
     )
     tiles = -(-rows >> _TILE_BITS - bits) * across
@@ -633,13 +684,16 @@ def _blocks_into_result(problem: Problem, layout: Layout, order: Shape, strides:
 def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
     """What the kernels may be compiled with, every dtype of data and results at the least once."""
     for code in ELEMENT_TYPES:
-        for total in "fdFD":
-            if total in "fD" or code in "fdFD":
-                yield KERNELS, element_options(**_dtypes(code, total, total))
-        if np.dtype(code).kind in "iu":
-            yield KERNELS, element_options(**_dtypes(code, code, "d"))
+        kind = np.dtype(code).kind
+        yield KERNELS, _compiled_for(code, code if kind == "c" else "D", "D", "D")
+        if kind != "c":
+            yield KERNELS, _compiled_for(code, code, "f", "f")
+        if kind in "iu":
+            yield KERNELS, _compiled_for(code, code, code, "d")
+    for data, result, total in ("ddd", "fdd", "Bfd", "FFF", "fDF"):
+        yield KERNELS, _compiled_for(data, result, total, total)
 
 
-def _dtypes(stored: str, total: str, point: str) -> dict[str, np.dtype[Any]]:
-    codes = {"DATA": stored, "RESULT": stored, "SUM": total, "POINT": point}
-    return {name: np.dtype(code) for name, code in codes.items()}
+def _compiled_for(data: str, result: str, total: str, point: str) -> tuple[str, ...]:
+    codes = {"DATA": data, "RESULT": result, "SUM": total, "POINT": point}
+    return element_options(**{name: np.dtype(code) for name, code in codes.items()})
