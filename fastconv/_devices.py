@@ -14,6 +14,9 @@ import numpy as np
 
 from fastconv._problem import Spec
 
+# What is made current for arrays of the host: nothing.
+_HERE = contextlib.nullcontext()
+
 
 def is_on_gpu(a: Any) -> bool:
     """Whether an argument is an array of CuPy's."""
@@ -50,21 +53,24 @@ def shared(arguments: dict[str, Any]) -> int | None:
     TypeError
         If they are apart.
     """
-    places = {name: of(a) for name, a in arguments.items()}
-    there = next((name for name, place in places.items() if place is not None), None)
-    if there is None:
+    there = device = None
+    for argument, a in arguments.items():
+        if type(a) is not np.ndarray and (device := of(a)) is not None:
+            there = argument
+            break
+    if device is None:
         return None
-    device = places[there]
     for other, a in arguments.items():
         if isinstance(a, np.ndarray):
             raise TypeError(
                 f"{other} is a NumPy array, {there} is on {name(device)}: move {other} there by "
                 f"cupy.asarray({other}), or {there} to the host by {there}.get()"
             )
-        if places[other] not in (None, device):
+        place = of(a)
+        if place not in (None, device):
             raise TypeError(
-                f"{other} is on {name(places[other])}, {there} is on {name(device)}: move one to "
-                "the other's device, by cupy.asarray under cupy.cuda.Device"
+                f"{other} is on {name(place)}, {there} is on {name(device)}: move one to the "
+                "other's device, by cupy.asarray under cupy.cuda.Device"
             )
     return device
 
@@ -75,12 +81,16 @@ def together(**arguments: Any) -> tuple[int | None, list[Any]]:
 
     What is a Spec stays one, and what is None.
     """
+    for a in arguments.values():
+        if type(a) is not np.ndarray and a is not None:
+            break
+    else:  # as most are: each call on the host comes this way
+        return None, list(arguments.values())
     device = shared(arguments)
-    return device, [a if _stays(a) else moved(a, device) for a in arguments.values()]
-
-
-def _stays(a: Any) -> bool:
-    return type(a) is np.ndarray or a is None or isinstance(a, Spec)
+    return device, [
+        a if type(a) is np.ndarray or a is None or isinstance(a, Spec) else moved(a, device)
+        for a in arguments.values()
+    ]
 
 
 def moved(a: Any, device: int | None) -> Any:
@@ -126,7 +136,7 @@ def zeros(shape: Any, dtype: Any, device: int | None) -> Any:
 def on(device: int | None) -> contextlib.AbstractContextManager[Any]:
     """Make a device the current one inside a ``with`` block; the stream stays its current one."""
     if device is None:
-        return contextlib.nullcontext()
+        return _HERE
     import cupy
 
     return cupy.cuda.Device(device)

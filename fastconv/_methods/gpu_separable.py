@@ -142,8 +142,8 @@ class Runner:
         if lines[0].fold or not all(line.finite for line in lines):
             return False
         both = _along(problem, axes, x.shape)
-        # Beyond the edges the second pass meets the fill as it is: the order tells, unless lines are
-        # means, which leave it what it is.
+        # Beyond the edges the second pass meets the fill as it is, not what the first made of it:
+        # the order tells, unless lines are means.
         filled = problem.boundary is Boundary.CONSTANT and not problem.box
         orders = ((0, 1),) if filled or problem.cut is not None else ((0, 1), (1, 0))
         return any(
