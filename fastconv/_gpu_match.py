@@ -8,6 +8,7 @@ CuPy's and by the kernels of fastconv/_cuda/template.cu. All run on the current 
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -27,8 +28,10 @@ _BATCH = 4
 _LOOKING_BLOCKS = 512
 # Lines are summed by chunks of so many elements, more where windows are long.
 _CHUNK, _LONG_CHUNK, _CHUNKS_OF_WINDOW = 32, 256, 4
-# Sums that are held at once: the L2 cache of large devices has room for them.
+# Sums that are held at once: the L2 cache of large devices has room for them. How many times as
+# many pixels may be read for that, and where the workspace has no room for more sums.
 _SUM_BYTES = 32 << 20
+_LITTLE_OVERLAP, _MOST_OVERLAP = 1.5, 16
 _PAIR_BYTES = 16
 # Outputs of a tile along each axis, at least, and in windows.
 _LEAST_TILE, _WINDOWS_OF_TILE = 256, 4
@@ -178,7 +181,8 @@ def finish_match(
     ----------
     x, out, taps, offset, boundary, fill, scale, centre, level, measure, factors, threads
         As for the native code's, but for `factors`: where it has ``squares``, an array as from
-        `centre_image`, the floor is no greater than that times ``of_squares``.
+        `centre_image`, the floor is no greater than that times ``of_squares``; ``room`` is the
+        workspace in bytes.
 
     Returns
     -------
@@ -193,7 +197,7 @@ def finish_match(
     tile = match_tile(taps[lacking:], out.shape)
     tiles = tuple(-(-n // t) for n, t in zip(out.shape, tile, strict=True))
     marks = _devices.zeros(tiles, np.uint8, device) if factors["normed"] else None
-    squares = factors.pop("squares", None)
+    squares, room = factors.pop("squares", None), factors.pop("room")
     pieces = -(-taps[2] // (_POSITIONS // 2))
     piece = -(-taps[2] // pieces)
     work = _KERNELS.parameters(
@@ -220,7 +224,7 @@ def finish_match(
         **factors,
     )
     options = _options(x.dtype, out.dtype)
-    for start, size in _regions(shape, taps):
+    for start, size in _regions(shape, taps, room):
         work["start"], work["size"] = start, size
         work["first"] = [i + o for i, o in zip(start, offset, strict=True)]
         first = (start[0] * shape[1] + start[1]) * shape[2] + start[2]
@@ -321,9 +325,7 @@ def _chunk(taps: int) -> int:
 
 def _elements(outputs: int, taps: int) -> tuple[int, int, int]:
     """Count the elements of ends, totals and beginnings along a line of sums."""
-    chunk = _chunk(taps)
-    extent = outputs + taps - 1
-    return -(-outputs // chunk) * chunk, -(-extent // chunk), extent - (taps - 1) // chunk * chunk
+    return outputs, -(-(outputs + taps - 1) // _chunk(taps)), outputs
 
 
 def _sum_bytes(size: Shape, taps: Shape) -> int:
@@ -335,14 +337,33 @@ def _sum_bytes(size: Shape, taps: Shape) -> int:
     return pairs * _PAIR_BYTES
 
 
+def _pixels_read(size: Shape, out: Shape, taps: Shape) -> int:
+    """Count the pixels that are read for all regions of one size."""
+    return math.prod(-(-n // s) * (s + m - 1) for n, s, m in zip(out, size, taps, strict=True))
+
+
 @functools.lru_cache(maxsize=256)
-def _regions(out: Shape, taps: Shape) -> list[tuple[Shape, Shape]]:
-    """Cut outputs so that their sums are held at once: return starts and sizes of regions."""
-    size = list(out)
-    while _sum_bytes(tuple(size), taps) > _SUM_BYTES and max(size) > 1:
-        # Where windows overlap the least beyond what is cut.
-        longest = max((a for a in range(3) if size[a] > 1), key=lambda a: size[a] / taps[a])
-        size[longest] = -(-size[longest] // 2)
+def _regions(out: Shape, taps: Shape, room: int) -> list[tuple[Shape, Shape]]:
+    """
+    Cut outputs so that their sums are held at once: return starts and sizes of regions.
+
+    Their windows overlap in what they read: by little where the cache is to have room for sums, and
+    by more where the workspace is. Templates of few planes that are nearly as large as the image
+    have sums that no cut makes fit.
+    """
+    size = out
+    for most, overlap in ((_SUM_BYTES, _LITTLE_OVERLAP), (room, _MOST_OVERLAP)):
+        while _sum_bytes(size, taps) > most:
+            halves = [
+                (*size[:a], -(-size[a] // 2), *size[a + 1 :]) for a in range(3) if size[a] > 1
+            ]
+            least = min(halves, key=lambda s: _pixels_read(s, out, taps), default=size)
+            if (
+                _pixels_read(least, out, taps) > overlap * _pixels_read(out, out, taps)
+                or not halves
+            ):
+                break
+            size = least
     counts = [-(-n // s) for n, s in zip(out, size, strict=True)]
     starts = [
         tuple(i * s for i, s in zip(index, size, strict=True)) for index in np.ndindex(*counts)

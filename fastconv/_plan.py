@@ -377,7 +377,7 @@ def may_overlap(a: Any, b: Any) -> bool:
     """Whether arrays lie in ranges of memory that overlap; what is no array lies nowhere."""
     if isinstance(a, np.ndarray) and isinstance(b, np.ndarray):
         return np.may_share_memory(a, b)
-    if not (_devices.is_on_gpu(a) and _devices.of(a) == _devices.of(b)):
+    if not (_devices.is_on_gpu(a) and _devices.is_on_gpu(b) and a.device == b.device):
         return False
     (first, stop), (other_first, other_stop) = map(_devices.extent, (a, b))
     return first < other_stop and other_first < stop

@@ -4,7 +4,8 @@ scipy.ndimage's linear filters, by name, signature and contract.
 Values, dtypes, shapes and errors are SciPy's. Results of integer dtype are SciPy's to the last bit:
 sums are formed in double precision in SciPy's order and cut toward zero. float32 results of float32
 (and of integers of up to 16 bits) are summed in float32, except passes over few elements. Where
-SciPy's are a bug ours are not: each function's notes say where.
+SciPy's are a bug ours are not: each function's notes say where. Arrays may be CuPy's, all on one
+GPU: then the results are.
 """
 
 from __future__ import annotations
@@ -1175,17 +1176,42 @@ def _filter_generic(
 ) -> np.ndarray:
     """Sum a derivative along each axis, or its square; the root of that is the caller's."""
     asked = {} if check_accuracy(accuracy) is None else {"accuracy": accuracy}
+    if not hasattr(derivative, "__lower__"):  # no filter of ours
+        asked = {}
     array = as_numbers(input)
-    result = make_output(output, array, complex_output=False)
-    if result is not output:
-        result[...] = 0  # the callback may read it
+    with _devices.on(_devices.of(array)):
+        result = make_output(output, array, complex_output=False)
+        if result is not output:
+            result[...] = 0  # the callback may read it
+        return _add_derivatives(
+            array,
+            derivative,
+            result,
+            mode,
+            cval,
+            extra_arguments,
+            {**asked, **(extra_keywords or {})},
+            axes,
+            square,
+        )
+
+
+def _add_derivatives(
+    array: Any,
+    derivative: Callable[..., Any],
+    result: Any,
+    mode: Any,
+    cval: Any,
+    extra_arguments: Sequence[Any],
+    extra_keywords: dict[str, Any],
+    axes: Any,
+    square: bool,
+) -> Any:
+    """Add to the result what each derivative gives, or its square."""
     chosen = check_axes(axes, array.ndim)
     if not chosen:
         result[...] = array
         return result
-    extra_keywords = {} if extra_keywords is None else extra_keywords
-    if hasattr(derivative, "__lower__"):  # of our own filters
-        extra_keywords = {**asked, **extra_keywords}
     modes = each(mode, len(chosen), "mode")
     # Each derivative is of the input, which the result may overwrite.
     source = array.copy() if may_overlap(array, result) and len(chosen) > 1 else array
@@ -1362,7 +1388,8 @@ def generic_gradient_magnitude(
         input, derivative, output, mode, cval, extra_arguments, extra_keywords, axes, accuracy, True
     )
     if check_axes(axes, result.ndim):
-        np.sqrt(result, result, casting="unsafe")
+        with _devices.on(_devices.of(result)):
+            np.sqrt(result, result, casting="unsafe")
     return result
 
 

@@ -4,7 +4,8 @@ Layers of neural networks under PyTorch's names: forward, transposed, and their 
 Arguments are `torch.nn.functional`'s, in its order, and so are shapes, dtypes and values; further
 arguments are by keyword. Weights are always PyTorch's, (O, C / groups, taps…), whatever the layout
 of the data. Arguments are float32, float64, complex64 or complex128, all of one dtype; forward
-layers take uint8 and int8, too, and are then summed in int32.
+layers take uint8 and int8, too, and are then summed in int32. They may be CuPy's, all on one GPU:
+then the results are.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""numpy.convolve and numpy.correlate, by name, signature and contract."""
+"""
+numpy.convolve and numpy.correlate, by name, signature and contract.
+
+Arrays may be CuPy's, both on one GPU: then the results are.
+"""
 
 from __future__ import annotations
 

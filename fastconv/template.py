@@ -1,4 +1,8 @@
-"""Where a template is found in an image: scikit-image's match_template, and OpenCV's measures."""
+"""
+Where a template is found in an image: scikit-image's match_template, and OpenCV's measures.
+
+Arrays may be CuPy's, both on one GPU: then the result is.
+"""
 
 from __future__ import annotations
 
@@ -43,6 +47,8 @@ _TOLERANCE = 1e-3
 # to 200 × 256, measured on 2026-11-24 on an AMD EPYC (Zen 3, AVX2, 2 cores). Direct sums err by 4
 # of the window's own norm at most.
 _ERROR = 4.0
+# The same on a GPU: cuFFT's errors, which nobody has measured, are taken for twice those.
+_GPU_ERROR = 8.0
 # Pixels keep their mean where those without it are no more than so many times smaller. They are
 # correlated as they are, instead of a scaled copy, where their squares keep their digits.
 _LITTLE_WON = 4
@@ -353,7 +359,8 @@ class _Match:
         pixels = math.prod(problem.w)
         assert isinstance(kernel.w, np.ndarray)
         rounding = 2 * sum(problem.w) * float(np.finfo(np.float64).eps) / 2
-        error = _ERROR * float(np.finfo(problem.dtype).eps) / 2  # in norms of a window
+        error = _ERROR if problem.device is None else _GPU_ERROR
+        error *= float(np.finfo(problem.dtype).eps) / 2  # in norms of a window
         f: dict[str, Any] = {
             "pixels": pixels,
             "tilt": float(kernel.w.sum(dtype=np.float64)),
@@ -384,7 +391,7 @@ class _Match:
                 f["empty"] = 1.0 if t.energy else 0.0
                 f["of_all"] = 1 / (t.energy * scale) if t.energy * scale else math.inf
                 error *= 2 * share
-        f["normed"] = self.measure in _NORMED
+        f["normed"], f["room"] = self.measure in _NORMED, self.limit
         if f["normed"]:
             f["of_squares"] = (error / _TOLERANCE) ** 2
             most = reach * reach * pixels

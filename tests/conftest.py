@@ -1,11 +1,12 @@
 """Shared fixtures, and the backend that runs the tests.
 
-The helpers stand in oracle.py, arrays.py, shell.py and on_device.py beside this file.
+The helpers stand in oracle.py, arrays.py, shell.py, backend.py and on_device.py beside this file.
 """
 
 import os
 import sys
 import tempfile
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -53,13 +54,23 @@ def pytest_addoption(parser):
         "or on a GPU",
     )
 
+    parser.addoption(
+        "--share",
+        type=float,
+        default=1.0,
+        help="run so great a part of the tests, by their names: the imitated GPU takes its time",
+    )
+
 
 def pytest_configure(config):
     backend = config.getoption("--backend")
     if backend == "standin":
         sys.path.insert(0, str(Path(__file__).with_name("standin")))
     if backend != "numpy" and not _missing(backend):
+        import backend as tests_backend
         import on_device
+
+        tests_backend.on_gpu = True
 
         on_device.move_everything()
 
@@ -75,8 +86,24 @@ def _missing(backend):
     return None if cupy.is_available() else "CuPy finds no GPU"
 
 
+def _is_of_a_gpu(item):
+    """Whether a test needs another backend than NumPy's arrays."""
+    return item.path.stem.startswith("test_gpu")
+
+
+def _drawn(item):
+    """A number from 0 to 1 that depends on a test's name only."""
+    return zlib.crc32(item.nodeid.rpartition("tests/")[2].encode()) / 2**32
+
+
 def pytest_collection_modifyitems(config, items):
-    backend = config.getoption("--backend")
+    backend, share = config.getoption("--backend"), config.getoption("--share")
+
+    def is_wanted(item):
+        return _drawn(item) < share and (backend != "numpy" or not _is_of_a_gpu(item))
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
+    items[:] = filter(is_wanted, items)
     if backend == "numpy":
         return
     missing = _missing(backend)
@@ -85,6 +112,29 @@ def pytest_collection_modifyitems(config, items):
         reason = missing or CPU_ONLY.get(item.path.stem) or (alone and alone.args[0])
         if reason:
             item.add_marker(pytest.mark.skip(reason=reason))
+
+
+@pytest.fixture(scope="session")
+def cupy():
+    """CuPy, or what imitates it."""
+    import cupy
+
+    return cupy
+
+
+@pytest.fixture
+def order_of_threads(request, cupy, monkeypatch):
+    """
+    Let the threads of half the tests run from the last to the first: a barrier may be missing.
+
+    Nothing may be written beside an array, either.
+    """
+    if hasattr(cupy, "_standin"):
+        reverse = zlib.crc32(request.node.nodeid.encode()) % 2 == 1
+        monkeypatch.setattr(cupy._standin, "reverse_threads", reverse)
+    yield
+    if hasattr(cupy, "_standin"):
+        cupy._standin.check_guards()
 
 
 @pytest.fixture

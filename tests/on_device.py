@@ -6,12 +6,14 @@ keeps its dtype, shape and strides on the way, and arrays that share memory shar
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import inspect
 import threading
 
 import numpy as np
 import pytest
+from backend import HOST_METHODS
 from numpy.lib.array_utils import byte_bounds
 
 # The dtypes that live on a GPU.
@@ -21,8 +23,6 @@ _ARRAYS = (
     "in1 in2 a v input weights hrow hcol x w bias grad image template w_zero_point out output data"
 )
 ARRAYS = frozenset(_ARRAYS.split())
-# Methods that a GPU has no like of.
-HOST_METHODS = {"reference", "channels", "winograd", "tilefft"}
 WRITTEN = frozenset({"out", "output"})
 # Addresses modulo this are kept, as far as elements are aligned there.
 ALIGNMENT = 256
@@ -260,6 +260,15 @@ def moving(function):
     return on_device
 
 
+def _by_the_hosts_names(candidates):
+    """Methods as the tests know them: 'direct' for 'gpu_direct'."""
+    return tuple(dataclasses.replace(c, name=_hosts_name(c.name)) for c in candidates)
+
+
+def _hosts_name(method):
+    return method.removeprefix("gpu_")
+
+
 class DevicePlan:
     """A plan that takes its data to the device, and its result back."""
 
@@ -276,6 +285,14 @@ class DevicePlan:
 
     def __call__(self, *args, **kwargs):
         return _travel(self._SIGNATURE, args, kwargs, self._plan)
+
+    @property
+    def method(self):
+        return _hosts_name(self._plan.method)
+
+    @property
+    def candidates(self):
+        return _by_the_hosts_names(self._plan.candidates)
 
     def __getattr__(self, name):
         return getattr(self._plan, name)
@@ -301,7 +318,13 @@ def _moving_planner(planner):
         result = _travel(signature, args, kwargs, planner, leading=1)
         import fastconv
 
-        return DevicePlan(result) if isinstance(result, fastconv.Plan) else result
+        if isinstance(result, fastconv.Plan):
+            return DevicePlan(result)
+        told = {
+            "chosen": _hosts_name(result.chosen),
+            "candidates": _by_the_hosts_names(result.candidates),
+        }
+        return dataclasses.replace(result, **told)
 
     return on_device
 
@@ -311,7 +334,7 @@ def move_everything():
     import fastconv
 
     planners = {name: _moving_planner(getattr(fastconv, name)) for name in ("plan", "explain")}
-    fronts = (fastconv.signal, fastconv.ndimage, fastconv.numpy, fastconv.nn)
+    fronts = (fastconv.signal, fastconv.ndimage, fastconv.numpy, fastconv.nn, fastconv.template)
     for module in (*fronts, fastconv):
         for name in module.__all__:
             function = getattr(module, name)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 from arrays import LAYOUTS, NATIVE_LAYOUTS, Guarded, laid_out
+from backend import able
 from oracle import C_DIRECT, assert_within, epsilon
 
 import fastconv.ndimage
@@ -92,7 +93,7 @@ def random_problem(rng, name):
     shape = random_shape(rng, max(ndim, 1) if name in NEEDS_AN_AXIS else ndim, LONGEST)
     complex_taps = name in (*DENSE, *LINE) and rng.random() < 0.15
     dtype = choose(rng, COMPLEX if rng.random() < 0.1 and "magnitude" not in name else REAL)
-    layouts = choose(rng, LAYOUTS), choose(rng, LAYOUTS)
+    layouts = choose(rng, able(LAYOUTS)), choose(rng, able(LAYOUTS))
     output = random_output(rng, name, dtype, layouts[0], complex_taps or dtype in COMPLEX)
     into = np.dtype(output_dtype(output, dtype))
     if name in DERIVATIVES and into.char in "?LQ":
@@ -123,7 +124,7 @@ def random_output(rng, name, dtype, layout, is_complex):
         return "input"
     into = choose(rng, COMPLEX if is_complex else REAL)
     if rng.random() < 0.5:
-        return into, choose(rng, (*NATIVE_LAYOUTS, "swapped"))
+        return into, choose(rng, able((*NATIVE_LAYOUTS, "swapped")))
     return choose(rng, (np.dtype(into), np.dtype(into).type, np.dtype(into).name))
 
 

@@ -8,6 +8,7 @@ import os
 
 import numpy as np
 import pytest
+from backend import able
 from oracle import C_FFT, epsilon, fft_bound
 
 hypothesis = pytest.importorskip("hypothesis", reason="Hypothesis, which finds the examples")
@@ -22,7 +23,7 @@ settings.register_profile("ci", deadline=None, derandomize=True, max_examples=60
 settings.register_profile("dev", deadline=None, max_examples=60)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")
 
-METHODS = st.sampled_from(["auto", "direct", "fft", "reference"])
+METHODS = st.sampled_from(able(["auto", "direct", "fft", "reference"]))
 MODES = st.sampled_from(["full", "same", "valid"])
 KINDS = st.sampled_from(["convolve", "correlate"])
 LONGEST = (None, 40, 9, 5)
@@ -175,7 +176,7 @@ def test_adjoint(ab, method, random):
 def test_methods_agree(ab, kind):
     a, b = ab
     func = getattr(fastconv, kind)
-    expected = func(a, b, "full", "reference")
+    expected = func(a, b, "full", able(("reference", "direct"))[0])
     for method in ("auto", "direct", "fft"):
         agree(func(a, b, "full", method), expected, 2 * fft_bound(a, b, a.dtype))
 

@@ -13,7 +13,8 @@
 // --- images --------------------------------------------------------------------------------------
 
 // A tile of outputs; the axes are planes, rows and columns. Large kernels are taken in parts, each
-// with the data that it meets.
+// with the data that it meets and a sum of its own: a long sum would err by more than those of
+// parts.
 extern "C" __global__ void __launch_bounds__(THREADS, 2) image(const Filter p) {
   if (stays_idle(p.only_if)) return;
   DYNAMIC_SHARED(memory);
@@ -47,9 +48,10 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) image(const Filter p) {
         // What lies beyond an edge of zeros meets no tap, not even an infinite one.
         const bool guarded = __syncthreads_or(infinite) && p.boundary == ZERO;
         const SUM* first = tile + t.y * pitch + t.x;
+        SUM part[OUTPUTS] = {};
         if (!guarded) {
           for (int kx = 0; kx < wide; kx++)
-            sum_taps(sums, taps + kx * packed, tall, ColumnWindow{first + kx * group, pitch});
+            sum_taps(part, taps + kx * packed, tall, ColumnWindow{first + kx * group, pitch});
         } else {
           const Index pixel = (t.column + t.x) / group + p.offset[2] + kx0;
           for (int kx = 0; kx < wide; kx++)
@@ -62,9 +64,11 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) image(const Filter p) {
               if (SPARSE && is_zero(tap)) continue;
 #pragma unroll
               for (int s = 0; s < OUTPUTS; s++)
-                if (s == r) add_product(sums[s], tap, first[(ky + s) * pitch + kx * group]);
+                if (s == r) add_product(part[s], tap, first[(ky + s) * pitch + kx * group]);
             }
         }
+#pragma unroll
+        for (int r = 0; r < OUTPUTS; r++) add_part(sums[r], part[r]);
         __syncthreads();
       }
     }
@@ -111,16 +115,19 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) line(const Filter p) {
     }
     const bool guarded = __syncthreads_or(infinite) && p.boundary == ZERO;
     const LineWindow window = {data + lane * (OUTPUTS + 1)};
+    SUM part[OUTPUTS] = {};
     if (!guarded) {
-      sum_taps(sums, taps, wide, window);
+      sum_taps(part, taps, wide, window);
     } else {
       const Index column = first + lane * OUTPUTS + p.offset[2] + kx0;
       for (int k = 0; k < wide; k++)
 #pragma unroll
         for (int r = 0; r < OUTPUTS; r++)
           if (column + k + r >= 0 && column + k + r < p.extent[2] && !(SPARSE && is_zero(taps[k])))
-            add_product(sums[r], taps[k], window(k + r));
+            add_product(part[r], taps[k], window(k + r));
     }
+#pragma unroll
+    for (int r = 0; r < OUTPUTS; r++) add_part(sums[r], part[r]);
     __syncthreads();
   }
 

@@ -30,6 +30,9 @@ struct __align__(16) Place {
   Position element;
 };
 
+// Blocks of a multiprocessor, which limit the registers of a thread; wide positions take more.
+constexpr int AT_ONCE = sizeof(Position) == 4 ? 2 : 1;
+
 // Outside of all data, whatever is added.
 constexpr Position FAR = -(Position(1) << (8 * sizeof(Position) - 2));
 
@@ -207,7 +210,6 @@ struct __align__(COUNT * sizeof(SUM)) Pack {
 // memory, the next one's are on their way to registers. Loads run along the depth where that is how
 // taps or data lie in memory (W_ALONG_DEPTH, X_ALONG_DEPTH).
 constexpr int THREADS = 256, WARP = 32;
-constexpr int AT_ONCE = sizeof(Position) == 4 ? 2 : 1;  // blocks of a multiprocessor
 constexpr int POINT_LANES = POINTS_TILE / POINTS_THREAD;
 constexpr int OUTPUT_LANES = OUTPUTS_TILE / OUTPUTS_THREAD;
 static_assert(POINT_LANES * OUTPUT_LANES == THREADS, "every thread has its place");
@@ -451,14 +453,15 @@ constexpr int THREADS = 256;
 constexpr int EACH = POINTS_THREAD;
 typedef Pack<OUTPUTS_THREAD> Taps;
 
-template <bool GUARDED>
+// Data of a thread's points; where they are CLEAR of the edges nobody asks whether they are there,
+// where they are GUARDED those that are not there meet no tap.
+template <bool CLEAR, bool GUARDED>
 struct Window {
   SUM datum[POINTS_THREAD];
   bool there[POINTS_THREAD];
 
-  // In none of the rows that lie outside of the data is anything read.
   INLINE void read(const Layer& p, int j, const X* line, bool in_row, Position at) {
-    const bool met = in_row && inside(at, p.extent[2]);
+    const bool met = CLEAR || (in_row && inside(at, p.extent[2]));
     datum[j] = number_of(met ? line[at * Position(p.row_x)] : beyond<X>(p.x_zero), p.x_zero);
     if (GUARDED) there[j] = met;
   }
@@ -479,13 +482,40 @@ struct Window {
   }
 };
 
+// Adds the products of the taps along the last axis, `pitch` apart; `line` is the datum at position
+// 0 there, `at` is where the first point's window begins.
+template <bool CLEAR, bool GUARDED>
+INLINE void add_line(const Layer& p, const X* line, bool in_row, Position at, const Taps* taps,
+                     int pitch, SUM (*sums)[POINTS_THREAD]) {
+  const int rows = int(p.depth_extent[3]);
+  Window<CLEAR, GUARDED> window;
+  if (SLIDES) {
+#pragma unroll
+    for (int j = 1; j < POINTS_THREAD; j++) window.read(p, j, line, in_row, at++);
+#pragma unroll EACH
+    for (int k = 0; k < rows; k++, taps += pitch) {
+      window.slide();
+      window.read(p, POINTS_THREAD - 1, line, in_row, at++);
+      window.add_products(sums, *taps);
+    }
+  } else {
+    for (int k = 0; k < rows; k++, taps += pitch, at += Position(p.depth_step[3][2])) {
+#pragma unroll
+      for (int j = 0; j < POINTS_THREAD; j++)
+        window.read(p, j, line, in_row, at + j * Position(p.hop_step));
+      window.add_products(sums, *taps);
+    }
+  }
+}
+
 // Adds the products of some channels. `x` is the datum at position 0 along the last axis, of the
 // first tap along the others; `taps` is the thread's own of the first channel.
-template <bool GUARDED>
-INLINE void add_channels(const Layer& p, int channels, const Place& start, const X* x,
+INLINE void add_channels(const Layer& p, int channels, bool guarded, const Place& start, const X* x,
                          const Taps* taps, int pitch, SUM (*sums)[POINTS_THREAD]) {
   const int rows = int(p.depth_extent[3]);
-  Window<GUARDED> window;
+  const Position last = start.at[2] + (rows - 1) * Position(p.depth_step[3][2]) +
+                        (POINTS_THREAD - 1) * Position(p.hop_step);
+  const bool clear = start.at[2] >= 0 && last < p.extent[2];
   for (int c = 0; c < channels; c++, x += p.depth_x[0]) {
     for (int i = 0; i < p.depth_extent[1]; i++) {
       const bool in_plane = inside(start.at[0] + i * Position(p.depth_step[1][0]), p.extent[0]);
@@ -493,31 +523,18 @@ INLINE void add_channels(const Layer& p, int channels, const Place& start, const
         const Position row = start.at[1] + j * Position(p.depth_step[2][1]);
         const bool in_row = in_plane && inside(row, p.extent[1]);
         const X* line = x + (i * Position(p.depth_x[1]) + j * Position(p.depth_x[2]));
-        const Taps* tap = taps;
-        Position at = start.at[2];
-        if (SLIDES) {
-#pragma unroll
-          for (int k = 0; k + 1 < POINTS_THREAD; k++) window.read(p, k + 1, line, in_row, at++);
-#pragma unroll EACH
-          for (int k = 0; k < rows; k++, tap += pitch) {
-            window.slide();
-            window.read(p, POINTS_THREAD - 1, line, in_row, at++);
-            window.add_products(sums, *tap);
-          }
-        } else {
-          for (int k = 0; k < rows; k++, tap += pitch, at += Position(p.depth_step[3][2])) {
-#pragma unroll
-            for (int h = 0; h < POINTS_THREAD; h++)
-              window.read(p, h, line, in_row, at + h * Position(p.hop_step));
-            window.add_products(sums, *tap);
-          }
-        }
+        if (clear && in_row)
+          add_line<true, false>(p, line, true, start.at[2], taps, pitch, sums);
+        else if (guarded)
+          add_line<false, true>(p, line, in_row, start.at[2], taps, pitch, sums);
+        else
+          add_line<false, false>(p, line, in_row, start.at[2], taps, pitch, sums);
       }
     }
   }
 }
 
-extern "C" __global__ void __launch_bounds__(THREADS, 2) few(const Layer p) {
+extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE) few(const Layer p) {
   DYNAMIC_SHARED(memory);
   if (stays_idle(p)) return;
   Taps* shared_taps = (Taps*)memory;
@@ -574,10 +591,7 @@ extern "C" __global__ void __launch_bounds__(THREADS, 2) few(const Layer p) {
     }
     const bool guarded = __syncthreads_or(bad);
     const X* from = x + c * p.depth_x[0];
-    if (guarded)
-      add_channels<true>(p, some, start, from, shared_taps + group_lane, p.group_lanes, sums);
-    else
-      add_channels<false>(p, some, start, from, shared_taps + group_lane, p.group_lanes, sums);
+    add_channels(p, some, guarded, start, from, shared_taps + group_lane, p.group_lanes, sums);
   }
   if (!live) return;
 
@@ -611,7 +625,7 @@ constexpr int SUMS = OUTPUTS_THREAD * POINTS_THREAD;
 constexpr int MOST_ADDED = 16384 / (THREADS * int(sizeof(SUM)));
 constexpr int ADDED = SUMS < MOST_ADDED ? SUMS : MOST_ADDED;
 
-extern "C" __global__ void __launch_bounds__(THREADS, 2) dots(const Layer p) {
+extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE) dots(const Layer p) {
   __shared__ Place points[POINTS_THREAD];
   __shared__ Position elements[POINTS_THREAD];
   __shared__ SUM parts[ADDED][THREADS];

@@ -166,8 +166,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) gather(const Match p) {
 
 // --- sums along planes and rows ------------------------------------------------------------------
 
-// Lines along one axis, of which there are `outer` times `inner`. Only chunks that begin or end a
-// window are kept element by element.
+// Lines along one axis, of which there are `outer` times `inner`. Of chunks' ends those are kept
+// that windows begin with, and of their beginnings those that windows end with: one of each a
+// window.
 struct Chunks {
   Index extent, outputs, taps, length, inner;
 
@@ -179,9 +180,6 @@ struct Chunks {
         inner(p.inner[axis]) {}
 
   INLINE Index count() const { return (extent + length - 1) / length; }
-  INLINE Index ends() const { return (outputs + length - 1) / length * length; }
-  INLINE Index first_begin() const { return (taps - 1) / length * length; }
-  INLINE Index begins() const { return extent - first_begin(); }
 };
 
 // One thread sums one chunk of one line; line(k) is its element k, a Pair or a δ.
@@ -194,17 +192,15 @@ INLINE void sum_chunks(const Match& p, int axis, LineOf line_of) {
   if (outer >= p.outer[axis]) return;
   const Index first = chunk * chunks.length, step = chunks.inner;
   const Index left = chunks.extent - first, count = left < chunks.length ? left : chunks.length;
-  const Index begin = first - chunks.first_begin();
   const auto line = line_of(outer, inner);
   typedef decltype(line(0)) Element;
-  // From the first element on, and then from the last one back, which the total is of.
+  // From the first element on, where windows end here, and then from the last one back, which the
+  // total is of.
 #pragma unroll 1
-  for (int back = begin >= 0 ? 0 : 1; back < 2; back++) {
-    Pair* to = nullptr;
-    if (back == 0)
-      to = (Pair*)p.begins[axis] + (outer * chunks.begins() + begin) * step + inner;
-    else if (first < chunks.outputs)
-      to = (Pair*)p.ends[axis] + (outer * chunks.ends() + first) * step + inner;
+  for (int back = first + count >= chunks.taps ? 0 : 1; back < 2; back++) {
+    Pair* to =
+        (Pair*)(back ? p.ends[axis] : p.begins[axis]) + outer * chunks.outputs * step + inner;
+    const Index window = back ? first : first - (chunks.taps - 1);
     Pair sum = {0, 0};
     for (Index k = 0; k < count; k += BATCH) {
       Element v[BATCH];
@@ -217,7 +213,8 @@ INLINE void sum_chunks(const Match& p, int axis, LineOf line_of) {
       for (int b = 0; b < BATCH; b++) {
         if (k + b >= count) continue;
         sum += v[b];
-        if (to) to[(back ? count - 1 - k - b : k + b) * step] = sum;
+        const Index at = window + (back ? count - 1 - k - b : k + b);
+        if (at >= 0 && at < chunks.outputs) to[at * step] = sum;
       }
     }
     if (back) ((Pair*)p.totals[axis])[(outer * chunks.count() + chunk) * step + inner] = sum;
@@ -233,13 +230,11 @@ struct WindowSums {
     const Chunks chunks(p, axis);
     const Index last = first + chunks.taps, next = first / chunks.length + 1;
     step = chunks.inner;
-    ends = (const Pair*)p.ends[axis] + (outer * chunks.ends() + first) * step;
+    const Index place = (outer * chunks.outputs + first) * step;
+    ends = (const Pair*)p.ends[axis] + place;
     totals = (const Pair*)p.totals[axis] + (outer * chunks.count() + next) * step;
     whole = last / chunks.length - next;
-    begins = nullptr;
-    if (last % chunks.length != 0)
-      begins = (const Pair*)p.begins[axis] +
-               (outer * chunks.begins() + last - 1 - chunks.first_begin()) * step;
+    begins = last % chunks.length == 0 ? nullptr : (const Pair*)p.begins[axis] + place;
   }
 
   INLINE Pair operator()(Index inner) const {

@@ -20,7 +20,7 @@ import numpy as np
 from fastconv import _cost
 from fastconv._cost import Estimate
 from fastconv._cuda import PLAIN_SHARED_BYTES, Kernels, address, element_options, element_strides
-from fastconv._problem import Boundary, Problem, Shape
+from fastconv._problem import Problem, Shape
 
 # What the sources agree on with this file.
 _THREADS = 256
@@ -324,7 +324,8 @@ def _images(problem: Problem, form: Form, plan: _Plan) -> _Launch:
         shared := _image_bytes(dtype, chunk[0], chunk[1], plan.channels.outputs)
     ) > PLAIN_SHARED_BYTES:
         longest = chunk.index(max(chunk))
-        chunk[longest] = max(chunk[longest] // 2 // _STEP * _STEP, 1)
+        half = chunk[longest] // 2
+        chunk[longest] = -(-half // _STEP) * _STEP if chunk[longest] > _STEP else half
     tiles, blocks = _tiles(problem, plan)
     parameters = _FILTERS.parameters(**_parameters(problem, form, plan), tiles=tiles, chunk=chunk)
     return _Launch(_FILTERS, "image", options(problem, form), blocks, parameters, shared)
@@ -575,27 +576,28 @@ def estimate_ordered(problem: Problem, taps: float, passes: int) -> Estimate:
 
 def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
     """Yield what the sources may be compiled with: every dtype in every role at least once."""
-    sums = "?bBhHiIqQfdFD"
-    for code in sums:
-        dtype = np.dtype(code)
-        for cut in (0, 1) if code in "fd" else (0,):
-            for x, out in ((code, code), *_CONVERSIONS.get(code, ())):
-                for sparse in (0, 1) if x == out else (0,):
-                    chosen = (
-                        *element_options(X=np.dtype(x), SUM=dtype, RESULT=np.dtype(out)),
-                        f"-DCUT={cut}",
-                        f"-DSPARSE={sparse}",
-                        f"-DORDERED={int(code in 'fd')}",
-                    )
-                    yield _FILTERS, chosen
-                    yield _GENERAL, chosen
-                    if code in "fd" and not sparse:
-                        yield _PASSES, (*chosen, *element_options(BETWEEN=dtype))
+    for sums, x, out, cut, sparse in (
+        *((code, code, code, 0, 0) for code in "?bBhHiIqQfdFD"),
+        *((code, code, code, cut, 1 - cut) for code in "fd" for cut in (0, 1)),
+        *((sums, x, out, int(out in "?bBhHiIqQ"), 0) for sums, x, out in _CONVERSIONS),
+    ):
+        ordered = sums in "fd"
+        chosen = (
+            *element_options(X=np.dtype(x), SUM=np.dtype(sums), RESULT=np.dtype(out)),
+            f"-DCUT={cut}",
+            f"-DSPARSE={sparse}",
+            f"-DORDERED={int(ordered)}",
+        )
+        yield _FILTERS, chosen
+        yield _GENERAL, chosen
+        if ordered and not sparse:
+            yield _PASSES, (*chosen, *element_options(BETWEEN=np.dtype(out if cut else sums)))
 
 
-# Data and results of other dtypes than sums: every dtype that is read, and written.
-_CONVERSIONS: dict[str, tuple[tuple[str, str], ...]] = {
-    "f": (("e", "e"), ("B", "B"), ("h", "f"), ("?", "?")),
-    "d": (("f", "e"), *((code, code) for code in "?bBhHiIqQ")),
-    "D": (("F", "F"), ("d", "D")),
-}
+# Sums of data and for results of other dtypes than theirs: all that are read, and written.
+_CONVERSIONS = (
+    *(("f", x, out) for x, out in ("ee", "BB", "hf", "??")),
+    *(("d", code, code) for code in "?bBhHiIqQ"),
+    *(("d", x, out) for x, out in ("fe", "ff")),
+    *(("D", x, out) for x, out in ("FF", "dD")),
+)

@@ -110,11 +110,16 @@ _TILES: dict[int, tuple[tuple[int, int, int, int], ...]] = {
     8: ((64, 64, 4, 4), (32, 128, 4, 4), (16, 128, 4, 2), (128, 32, 4, 4)),
     16: ((64, 32, 4, 2), (32, 64, 4, 2), (16, 64, 2, 2)),
 }
-# Share of the full rate, by the multiply-adds of a thread for each element that it takes: the fewer
-# they are, the more wait for shared memory (128 bytes a cycle).
+# Share of the full rate, by the multiply-adds of a thread for each word (of 4 bytes) that it takes:
+# the fewer they are, the more wait for shared memory (128 bytes a cycle).
 _SHARES = ((4.0, 1.0), (2.5, 0.8), (2.0, 0.65), (0.0, 0.5))
+_WORD_BYTES = 4
 # Share of it with one block on a multiprocessor, whose warps wait for each other.
 _ALONE_SHARE = 0.7
+# Share of the full rate that threads reach which sum by themselves.
+_LONE_SHARE = 0.7
+# Instructions that a multiprocessor starts in a cycle, of the four that it could, each for a warp.
+_STARTED = 2.4
 # Output channels of a thread of `few`, and points, by the bytes of an element.
 _FEW: dict[int, tuple[tuple[int, ...], int]] = {
     4: ((1, 2, 4, 8), 4),
@@ -133,7 +138,8 @@ _DOTS: dict[int, tuple[tuple[int, int], ...]] = {
 }
 # Blocks that a multiprocessor runs at once, which parts of long sums are to fill.
 _TILES_AT_ONCE = 2
-_DOTS_AT_ONCE = 4
+_FEW_AT_ONCE = 4
+_DOTS_AT_ONCE = 2
 # The least depth of a part of long sums: in tiles, and of each thread.
 _LEAST_DEPTH = 128
 _LEAST_ROUNDS = 8
@@ -142,11 +148,12 @@ _MOST_SPLITS = 128
 # Cycles that a load from memory takes, and that one from the cache takes.
 _MEMORY_CYCLES = 600
 _CACHE_CYCLES = 40
-# Instructions: for each place in the depth, for each datum that is found and loaded, for each line
-# of the cache that a warp's load touches, and for each tap.
+# Instructions: for each place in the depth, for each datum that is looked for or known to be there,
+# for each line of the cache that a warp's load touches (in the time of so many), and for each tap.
 _PLACE_COST = 40
-_DATUM_COST = 6
-_LINE_COST = 4
+_LOOK_COST = 6
+_DATUM_COST = 3
+_LINE_COST = 2.4
 _TAP_COST = 4
 _LINE_BYTES = 128
 _WARP = 32
@@ -360,26 +367,36 @@ def _chosen(problem: Problem, layout: Layout) -> _Way:
     ways = (*_tile_ways(problem), *_few_ways(problem, layout), *_dot_ways(problem, layout))
 
     def seconds(way: _Way) -> float:
-        return _cost.predict(Estimate(way.work), device=problem.device).seconds
+        return _cost.predict(Estimate(way.work), device=problem.device or 0).seconds
 
     return min(ways, key=seconds)
+
+
+def _device(problem: Problem) -> tuple[_gpu_rates.Gpu, dict[str, float]]:
+    """Return what limits a problem's device, and the rates of its units of work."""
+    device = problem.device or 0
+    return _gpu_rates.describe(device), _gpu_rates.gpu_rates(device)
 
 
 def _unit(problem: Problem) -> str:
     if problem.dtype.kind == "i":
         return "arithmetic.gpu_direct.integer"
-    parts = 2 if problem.dtype.kind == "c" else 1
-    return f"arithmetic.gpu_direct.layers.{problem.dtype.itemsize // parts}"
+    return f"arithmetic.gpu_direct.layers.{problem.dtype.itemsize // _parts(problem)}"
+
+
+def _parts(problem: Problem) -> int:
+    """Real numbers of an element."""
+    return 2 if problem.dtype.kind == "c" else 1
 
 
 def _products(problem: Problem) -> int:
-    """Return the real multiply-adds of one product."""
-    return 4 if problem.dtype.kind == "c" else 1
+    """Real multiply-adds of one product."""
+    return _parts(problem) ** 2
 
 
 def _work(
     problem: Problem,
-    products: float,
+    seconds: float,
     cycles: float,
     blocks: int,
     at_once: int,
@@ -393,10 +410,10 @@ def _work(
     ----------
     problem : Problem
         What it is for.
-    products : float
-        Real multiply-adds of a block.
+    seconds : float
+        That a block keeps a multiprocessor busy.
     cycles : float
-        That a block takes, however few its products are.
+        That a block takes, however little there is to do.
     blocks, at_once : int
         Its blocks, and how many a multiprocessor runs at once.
     splits : int
@@ -404,20 +421,17 @@ def _work(
     loaded : float
         Bytes that blocks load.
     """
-    device = problem.device or 0
-    gpu, rates = _gpu_rates.describe(device), _gpu_rates.gpu_rates(device)
-    unit = _unit(problem)
+    gpu, rates = _device(problem)
     each = -(-blocks // gpu.multiprocessors)
-    busy = each * products * gpu.multiprocessors
-    if each < 2:
-        busy /= _ALONE_SHARE
-    waiting = -(-each // at_once) * cycles / gpu.clock / rates[unit]
+    busy = each * seconds / (_ALONE_SHARE if each < 2 else 1)
+    waiting = -(-each // at_once) * cycles / gpu.clock
     added = 0
     if splits > 1:
         added = 2 * splits * math.prod(problem.out) * problem.dtype.itemsize
+    unit = _unit(problem)
     return (
         ("call.launch", 1 + (splits > 1)),
-        (unit, max(busy, waiting)),
+        (unit, max(busy, waiting) / rates[unit]),
         ("cache.l2", loaded + added),
         ("memory.ram", problem.traffic),
     )
@@ -438,26 +452,33 @@ def _splits(
 
 def _tile_ways(problem: Problem) -> Iterator[_Way]:
     size = problem.dtype.itemsize
-    gpu = _gpu_rates.describe(problem.device or 0)
+    gpu, rates = _device(problem)
+    # Products of float64 take longer, and so leave more time for shared memory.
+    slower = 1.0
+    if problem.dtype.kind != "i":
+        slower = rates[_unit(problem)] / rates["arithmetic.gpu_direct.layers.4"]
     for tile in _TILES[size]:
         tall, wide, outputs, points = tile
-        per_element = outputs * points / (outputs + points)
-        share = next(share for least, share in _SHARES if per_element >= least)
+        words = (outputs + points) * size // _WORD_BYTES
+        per_word = outputs * points * _products(problem) * slower / words
+        share = next(share for least, share in _SHARES if per_word >= least)
         tiles = -(-problem.w[1] // tall) * -(-point_count(problem) // wide) * problem.x[1]
         wanted = gpu.multiprocessors * _TILES_AT_ONCE
         for splits, depth in _splits(problem, tiles, wanted, _LEAST_DEPTH):
             blocks = tiles * splits
             deep = -(-depth // _STEP) * _STEP
             products = tall * wide * deep * _products(problem) / share
-            loaded = blocks * (tall + wide) * depth * size
+            seconds = products * rates[_unit(problem)] * gpu.multiprocessors
             cycles = (deep // _STEP + 1) * _MEMORY_CYCLES
-            work = _work(problem, products, cycles, blocks, _TILES_AT_ONCE, splits, loaded)
+            loaded = blocks * (tall + wide) * depth * size
+            work = _work(problem, seconds, cycles, blocks, _TILES_AT_ONCE, splits, loaded)
             yield _Way("tiles", tile, splits, depth, work)
 
 
-def _lines(step: int, size: int) -> float:
-    """Lines of the cache that a warp touches whose threads load elements so far apart."""
-    return min(max(abs(step) * size * _WARP / _LINE_BYTES, 1), _WARP)
+def _line_cost(step: int, dtype: np.dtype[Any]) -> float:
+    """Count the lines of the cache that a warp's load touches, of elements so far apart."""
+    lines = abs(step) * dtype.itemsize * _WARP / _LINE_BYTES
+    return min(max(lines, 1), _WARP) * _LINE_COST
 
 
 def _few_ways(problem: Problem, layout: Layout) -> Iterator[_Way]:
@@ -467,48 +488,60 @@ def _few_ways(problem: Problem, layout: Layout) -> Iterator[_Way]:
     if math.prod(problem.w[3:]) * outputs * size > _TAP_BYTES:
         return
     lanes = _few_lanes(problem, layout, outputs)
-    slides = lanes.row is not None and lanes.slides
-    cells = lanes.cells * -(-problem.x[1] // lanes.groups) * -(-problem.w[1] // outputs)
-    blocks = -(-cells // (_THREADS // lanes.groups))
-    load = _DATUM_COST + _LINE_COST * _lines(lanes.step, layout.dtypes[0].itemsize)
-    loads = load if slides else load * points
-    products = problem.taps * (loads + _TAP_COST + outputs * points * _products(problem)) * _THREADS
-    at_once = 4
+    tiles = -(-lanes.cells // (_THREADS // lanes.groups)), -(-problem.w[1] // outputs)
+    blocks = math.prod(tiles) * -(-problem.x[1] // lanes.groups)
+    loads = 1 if lanes.slides else points
+    each = loads * (_DATUM_COST + _line_cost(lanes.step, layout.dtypes[0])) + _TAP_COST
+    seconds = _arithmetic_seconds(problem, problem.taps, each, outputs * points)
     cycles = problem.taps * _CACHE_CYCLES
-    yield _Way(
-        "few",
-        (outputs, points),
-        1,
-        problem.taps,
-        _work(problem, products, cycles, blocks, at_once, 1, 0),
-    )
+    loaded = tiles[1] * math.prod(problem.x) * layout.dtypes[0].itemsize
+    work = _work(problem, seconds, cycles, blocks, _FEW_AT_ONCE, 1, loaded)
+    yield _Way("few", (outputs, points), 1, problem.taps, work)
+
+
+def _arithmetic_seconds(problem: Problem, rounds: float, each: float, sums: int) -> float:
+    """
+    Return how long a block keeps a multiprocessor busy.
+
+    Parameters
+    ----------
+    problem : Problem
+        What it is for.
+    rounds : float
+        That each of its threads does.
+    each : float
+        Instructions of a round, but multiply-adds.
+    sums : int
+        Products of a round.
+    """
+    gpu, rates = _device(problem)
+    products = rounds * sums * _products(problem)
+    instructions = (rounds * each + products) * (_THREADS // _WARP)
+    rate = rates[_unit(problem)] * gpu.multiprocessors / _LONE_SHARE
+    return max(instructions / _STARTED / gpu.clock, products * _THREADS * rate)
 
 
 def _dot_ways(problem: Problem, layout: Layout) -> Iterator[_Way]:
     size = problem.dtype.itemsize
-    gpu = _gpu_rates.describe(problem.device or 0)
+    gpu, _ = _device(problem)
     groups = _dot_lanes(problem, layout)
     lanes = _THREADS // groups
     count = point_count(problem)
-    depth_digits = in_order(depth_of(problem, layout))
-    step = layout.x[1] if groups > 1 else depth_digits[-1].x
-    w_step = layout.w[1] if groups > 1 else depth_digits[-1].other
-    load = _DATUM_COST + _LINE_COST * _lines(step, layout.dtypes[0].itemsize)
-    tap = _LINE_COST * _lines(w_step, layout.dtypes[1].itemsize)
+    nearest = in_order(depth_of(problem, layout))[-1]
+    steps = (layout.x[1], layout.w[1]) if groups > 1 else (nearest.x, nearest.other)
+    datum, tap = (_line_cost(*pair) for pair in zip(steps, layout.dtypes[:2], strict=True))
     for outputs, points in _DOTS[size]:
         tiles = -(-problem.w[1] // outputs) * -(-count // points) * -(-problem.x[1] // groups)
         wanted = gpu.multiprocessors * _DOTS_AT_ONCE
+        used = min(points, count)
+        each = _PLACE_COST + (_DATUM_COST + tap) * outputs + (_LOOK_COST + datum) * used
         for splits, depth in _splits(problem, tiles, wanted, lanes * _LEAST_ROUNDS):
             rounds = -(-depth // lanes)
-            used = min(points, count)
-            each = _PLACE_COST + tap * outputs
-            each += used * (load + outputs * _products(problem))
             blocks = tiles * splits
-            loaded = blocks * groups * depth * (outputs + 1) * size
+            seconds = _arithmetic_seconds(problem, rounds, each, used * outputs)
             cycles = rounds * _MEMORY_CYCLES
-            work = _work(
-                problem, rounds * each * _THREADS, cycles, blocks, _DOTS_AT_ONCE, splits, loaded
-            )
+            loaded = blocks * groups * depth * (outputs + 1) * size
+            work = _work(problem, seconds, cycles, blocks, _DOTS_AT_ONCE, splits, loaded)
             yield _Way("dots", (outputs, points), splits, depth, work)
 
 
@@ -603,8 +636,8 @@ class Launch:
         What its source is compiled with.
     blocks : int
         Of the grid.
-    parameters : ndarray
-        The struct, which is copied.
+    parameters : bytes
+        The struct, in which those are zero.
     shared : int
         Bytes of shared memory that its size is not known of before.
     """
@@ -612,12 +645,13 @@ class Launch:
     kernel: str
     options: tuple[str, ...]
     blocks: int
-    parameters: np.ndarray
+    parameters: bytes
     shared: int = 0
 
     def start(self, blocks: int = 0, **fields: int) -> None:
         """Start it on arrays, with what differs from one time to the next."""
-        parameters = self.parameters.copy()
+        # NumPy would copy it field by field.
+        parameters = np.ndarray((), LAYERS.dtype, bytearray(self.parameters))
         for field, value in fields.items():
             parameters[field] = value
         blocks = blocks or self.blocks
@@ -710,7 +744,7 @@ def _tiles(problem: Problem, layout: Layout, way: _Way) -> Launch:
         W_ALONG_DEPTH=distance(depth, other=True) < taps_apart,
     )
     blocks = math.prod(tiles) * problem.x[1] * way.splits
-    return Launch("tiles", options, blocks, LAYERS.parameters(**fields))
+    return Launch("tiles", options, blocks, LAYERS.parameters(**fields).tobytes())
 
 
 def _few(problem: Problem, layout: Layout, way: _Way) -> Launch:
@@ -758,7 +792,7 @@ def _few(problem: Problem, layout: Layout, way: _Way) -> Launch:
         SLIDES=lanes.slides,
     )
     blocks = math.prod(tiles) * -(-problem.x[1] // lanes.groups)
-    return Launch("few", options, blocks, LAYERS.parameters(**fields), chunk * tap_bytes)
+    return Launch("few", options, blocks, LAYERS.parameters(**fields).tobytes(), chunk * tap_bytes)
 
 
 def _dots(problem: Problem, layout: Layout, way: _Way) -> Launch:
@@ -783,7 +817,7 @@ def _dots(problem: Problem, layout: Layout, way: _Way) -> Launch:
         POINTS_THREAD=each,
     )
     blocks = math.prod(tiles) * -(-problem.x[1] // groups) * way.splits
-    return Launch("dots", options, blocks, LAYERS.parameters(**fields))
+    return Launch("dots", options, blocks, LAYERS.parameters(**fields).tobytes())
 
 
 @functools.lru_cache(maxsize=1024)
@@ -793,7 +827,7 @@ def _completion(problem: Problem, layout: Layout, in_place: bool) -> Launch:
     points, depth = (in_order(d(problem, layout)) for d in (points_of, depth_of))
     fields = fields_of(problem, layout, points, depth) | {"in_place": in_place}
     options = compiled_for("REST", dtype, layout, is_narrow(problem, layout))
-    return Launch("complete", options, 0, LAYERS.parameters(**fields))
+    return Launch("complete", options, 0, LAYERS.parameters(**fields).tobytes())
 
 
 def complete(
@@ -835,7 +869,7 @@ def _columns(problem: Problem, layout: Layout, depth: tuple[Digit, ...]) -> Laun
     fields = fields_of(problem, layout, points, depth)
     layout = replace(layout, dtypes=(layout.dtypes[0], dtype, dtype))
     options = compiled_for("REST", dtype, layout, is_narrow(problem, layout))
-    return Launch("columns", options, 0, LAYERS.parameters(**fields))
+    return Launch("columns", options, 0, LAYERS.parameters(**fields).tobytes())
 
 
 def columns(
@@ -890,7 +924,7 @@ def look(problem: Problem, taps: Any, flag: Any) -> None:
     )
     points, depth = (d(problem, layout) for d in (points_of, depth_of))
     options = compiled_for("REST", problem.dtype, layout, is_narrow(problem, layout))
-    parameters = LAYERS.parameters(**fields_of(problem, layout, points, depth))
+    parameters = LAYERS.parameters(**fields_of(problem, layout, points, depth)).tobytes()
     blocks = min(-(-math.prod(problem.w) // _THREADS), _MOST_LOOKING)
     Launch("look", options, blocks, parameters).start(w=address(taps), out=address(flag))
 
@@ -1049,3 +1083,61 @@ def _nothing(kernel: Kernel, out: Any) -> tuple[Problem, Layout]:
         spread=(1,) * 3,
     )
     return problem, Layout((0,) * 6, (0,) * 6, element_strides(out), (dtype, dtype, out.dtype))
+
+
+# --- what the source may be compiled with ---------------------------------------------------------
+
+
+def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
+    """Yield what the source may be compiled with: each kernel with each tile, and each type."""
+    for types, every in _COMBINATIONS:
+        x, w, dtype, out = map(np.dtype, types)
+        layout = Layout((), (), (), (x, w, out))
+        for narrow in (True, False) if every else (True,):
+            for section, macros in _macros(dtype.itemsize, None if narrow and every else 1):
+                yield LAYERS, compiled_for(section, dtype, layout, narrow, **macros)
+            if dtype.kind != "i":
+                yield LAYERS, compiled_for("REST", dtype, layout, narrow)
+    integer = np.dtype(np.int32)
+    layout = Layout((), (), (), (integer, integer, integer))
+    yield LAYERS, compiled_for("REST", integer, layout, True)
+
+
+def _macros(size: int, most: int | None) -> Iterator[tuple[str, dict[str, int]]]:
+    """Yield kernels and their macros for elements of some bytes, of each at most some tiles."""
+    for number, (tall, wide, outputs, points) in enumerate(_TILES[size][:most]):
+        for along in (0, 1):
+            yield (
+                "TILES",
+                {
+                    "OUTPUTS_TILE": tall,
+                    "POINTS_TILE": wide,
+                    "OUTPUTS_THREAD": outputs,
+                    "POINTS_THREAD": points,
+                    "STEP": _STEP,
+                    "X_ALONG_DEPTH": along,
+                    "W_ALONG_DEPTH": (number + along) % 2,
+                },
+            )
+    options, points = _FEW[size]
+    for outputs in options[:most]:
+        for slides in (0, 1):
+            macros = {"OUTPUTS_THREAD": outputs, "POINTS_THREAD": points, "SLIDES": slides}
+            yield "FEW", macros
+    for outputs, points in _DOTS[size][:most]:
+        yield "DOTS", {"OUTPUTS_THREAD": outputs, "POINTS_THREAD": points}
+
+
+# Types of data, taps, sums and results, and whether with every tile.
+_COMBINATIONS = (
+    (("f", "f", "f", "f"), True),
+    (("d", "d", "d", "d"), True),
+    (("F", "F", "F", "F"), True),
+    (("D", "D", "D", "D"), True),
+    (("f", "d", "d", "f"), False),
+    (("F", "D", "D", "F"), False),
+    (("b", "b", "i", "i"), True),
+    (("b", "B", "i", "i"), False),
+    (("B", "b", "i", "i"), False),
+    (("B", "B", "i", "i"), False),
+)

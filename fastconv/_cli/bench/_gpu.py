@@ -84,7 +84,7 @@ CASES: tuple[Case, ...] = (
     Layer(32, 96, 112, 96, 3, groups=96),
     Layer(32, 144, 56, 144, 3, stride=2, groups=144, quick=True),
     Layer(32, 960, 7, 960, 3, groups=960),
-    Layer(32, 64, 56, 64, 31, groups=64),
+    Layer(8, 64, 56, 64, 31, groups=64),
     Layer(32, 64, 56, 64, 3, function="conv2d_grad_input"),
     Layer(32, 64, 56, 64, 3, function="conv2d_grad_weight"),
     Layer(32, 128, 56, 128, 3, stride=2, function="conv2d_grad_input"),

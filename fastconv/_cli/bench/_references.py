@@ -68,15 +68,18 @@ def _quick_length(count: int) -> int:
 
 
 # Layers -------------------------------------------------------------------------------------------
+#
+# Image by image and group by group, as products of matrices: of the weights, (outputs of a group,
+# channels of a group times taps), and of what each output meets, that by outputs.
 
 
 def layer(x: Array, w: Array, extent: int, stride: int, groups: int) -> Array:
     """Apply a layer of square kernels to images that are padded by half of one."""
     outputs, _, side, _ = w.shape
-    result = np.zeros((len(x), groups, outputs // groups, extent * extent))
-    padded = _padded(x, side)
-    for i, j, window in _windows(padded, side, extent, stride):
-        result += _tap(w, i, j, groups) @ _grouped(window, groups)
+    result = np.empty((len(x), groups, outputs // groups, extent * extent))
+    weights = _grouped(w, groups).reshape(groups, outputs // groups, -1)
+    for n, g, image in _images(x, groups, side):
+        result[n, g] = weights[g] @ _columns(image, side, extent, stride)
     return result.reshape(len(x), outputs, extent, extent)
 
 
@@ -84,50 +87,56 @@ def layer_grad_input(
     grad: Array, w: Array, shape: Sequence[int], stride: int, groups: int
 ) -> Array:
     """Return the gradient of `layer` with respect to x, of this shape."""
-    side, extent = w.shape[-1], grad.shape[-1]
-    padded = _padded(np.zeros(shape), side)
-    for i, j, window in _windows(padded, side, extent, stride):
-        back = _tap(w, i, j, groups).swapaxes(-1, -2) @ _grouped(grad, groups)
-        window += back.reshape(window.shape)
-    reach = side // 2
-    return padded[:, :, reach : reach + shape[2], reach : reach + shape[3]]
+    outputs, channels, side, _ = w.shape
+    extent, reach = grad.shape[-1], side // 2
+    weights = _grouped(w, groups).reshape(groups, outputs // groups, -1)
+    grads = _grouped(grad.swapaxes(0, 1), groups)
+    result = np.empty(shape)
+    for n, g, image in _images(np.zeros(shape), groups, side):
+        back = weights[g].T @ grads[g, :, n].reshape(outputs // groups, -1)
+        taps = back.reshape(channels, side, side, extent, extent)
+        for i in range(side):
+            for j in range(side):
+                image[(slice(None), *_met(i, j, extent, stride))] += taps[:, i, j]
+        inside = image[:, reach : reach + shape[2], reach : reach + shape[3]]
+        result[n, g * channels : (g + 1) * channels] = inside
+    return result
 
 
 def layer_grad_weight(
     grad: Array, x: Array, shape: Sequence[int], stride: int, groups: int
 ) -> Array:
     """Return the gradient of `layer` with respect to w, of this shape."""
-    side, extent = shape[-1], grad.shape[-1]
-    result = np.zeros(shape)
-    padded = _padded(x, side)
-    for i, j, window in _windows(padded, side, extent, stride):
-        products = _grouped(grad, groups) @ _grouped(window, groups).swapaxes(-1, -2)
-        result[:, :, i, j] = products.sum(axis=0).reshape(shape[:2])
-    return result
+    outputs, channels, side, _ = shape
+    grads = _grouped(grad.swapaxes(0, 1), groups)
+    result = np.zeros((groups, outputs // groups, channels * side * side))
+    for n, g, image in _images(x, groups, side):
+        columns = _columns(image, side, grad.shape[-1], stride)
+        result[g] += grads[g, :, n].reshape(outputs // groups, -1) @ columns.T
+    return result.reshape(shape)
 
 
-def _padded(x: Array, side: int) -> Array:
-    reach = side // 2
-    return np.pad(x.astype(np.float64), [(0, 0), (0, 0), (reach, reach), (reach, reach)])
+def _grouped(channels: Array, groups: int) -> Array:
+    """Return channels, which come first, by groups."""
+    wide = channels.astype(np.float64)
+    return wide.reshape(groups, len(channels) // groups, *channels.shape[1:])
 
 
-def _windows(
-    padded: Array, side: int, extent: int, stride: int
-) -> Iterator[tuple[int, int, Array]]:
-    """Yield each tap's place, and what all outputs multiply by it."""
+def _images(x: Array, groups: int, side: int) -> Iterator[tuple[int, int, Array]]:
+    """Yield the channels of each image and group, padded by half a kernel."""
+    for n, image in enumerate(x):
+        for g, channels in enumerate(_grouped(image, groups)):
+            yield n, g, np.pad(channels, [(0, 0), (side // 2,) * 2, (side // 2,) * 2])
+
+
+def _columns(image: Array, side: int, extent: int, stride: int) -> Array:
+    """Return what all outputs meet at each channel and tap, (channels times taps, outputs)."""
+    windows = np.lib.stride_tricks.sliding_window_view(image, (side, side), (1, 2))
+    windows = windows[(slice(None), *_met(0, 0, extent, stride))]
+    return windows.transpose(0, 3, 4, 1, 2).reshape(-1, extent * extent)
+
+
+def _met(i: int, j: int, extent: int, stride: int) -> tuple[slice, slice]:
+    """Return the rows and columns that all outputs meet at one tap."""
     reach = stride * (extent - 1) + 1
-    for i in range(side):
-        for j in range(side):
-            yield i, j, padded[:, :, i : i + reach : stride, j : j + reach : stride]
-
-
-def _grouped(images: Array, groups: int) -> Array:
-    """Return (N, groups, channels of a group, pixels)."""
-    count, channels = images.shape[:2]
-    return images.astype(np.float64).reshape(count, groups, channels // groups, -1)
-
-
-def _tap(w: Array, i: int, j: int, groups: int) -> Array:
-    """Return one tap of all kernels, (groups, outputs of a group, channels of a group)."""
-    outputs, channels = w.shape[:2]
-    return w[:, :, i, j].astype(np.float64).reshape(groups, outputs // groups, channels)
+    return slice(i, i + reach, stride), slice(j, j + reach, stride)
