@@ -33,8 +33,8 @@ class Memory:
         self._words = np.full(words, PATTERN)
         whole = self._words.view(np.uint8)
         start = GUARD + -(whole.ctypes.data + GUARD) % ALIGNMENT
-        self._behind = whole[start + size :]
-        self._before = whole[:start]
+        self._guards = {"before": whole[:start], "behind": whole[start + size :]}
+        self._sealed = {name: guard.tobytes() for name, guard in self._guards.items()}
         self.bytes = whole[start : start + size]
         self.ptr = self.bytes.ctypes.data
         self.size = size
@@ -53,15 +53,10 @@ class Memory:
 
     def check(self):
         """Raise where something beside this memory was written."""
-        pattern = np.frombuffer(PATTERN.tobytes(), np.uint8)
-        for name, guard, phase in (
-            ("before", self._before, 0),
-            ("behind", self._behind, (len(self._before) + self.size) % 4),
-        ):
-            expected = np.roll(pattern, -phase)
-            expected = np.tile(expected, len(guard) // 4 + 1)[: len(guard)]
-            if not np.array_equal(guard, expected):
-                at = np.flatnonzero(guard != expected)
+        for name, guard in self._guards.items():
+            sealed = self._sealed[name]
+            if guard.tobytes() != sealed:
+                at = np.flatnonzero(guard != np.frombuffer(sealed, np.uint8))
                 raise AssertionError(
                     f"bytes {name} an allocation of {self.size} bytes were written, "
                     f"{len(at)} of them from {at[0]} on"
