@@ -53,6 +53,7 @@ class Reason(enum.StrEnum):
     NOT_SEPARABLE = "the kernel was not found to be a sum of at most 3 products of lines"
     LAYER = "sums over channels, strides and dilation are other methods'"
     NOT_A_LAYER = "takes sums over channels"
+    TOO_LARGE = "positions in its arrays are past 32 bits"
     NOT_3X3 = "takes 3 × 3 taps, neither strided nor dilated"
 
 

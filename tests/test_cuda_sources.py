@@ -16,8 +16,6 @@ import fastconv
 from fastconv._cuda import Kernels
 
 ARCHITECTURES = ("80", "90")
-# All that a set of options says of elements, where it says that they are of one type.
-ONE_TYPE = re.compile(r"-D\w+=(float|double|\d+)")
 SPILLS = re.compile(r"Function properties for (\w+)\s.*?(\d+) bytes spill stores", re.DOTALL)
 SOURCES = sorted(path.name for path in files("fastconv._cuda").iterdir() if path.suffix == ".cu")
 
@@ -31,9 +29,10 @@ def variants_of(source):
 
 
 def plain(options):
-    """Whether elements are all floats or all doubles: what most calls take."""
-    types = [match[1] for match in map(ONE_TYPE.fullmatch, options) if match]
-    return len(types) == len(options) and len({t for t in types if not t.isdigit()}) == 1
+    """Whether elements are all floats or all doubles, positions short: what most calls take."""
+    values = {option.partition("=")[2] for option in options}
+    types = {value for value in values if value and not value.isdigit()} - {"int"}
+    return types in ({"float"}, {"double"})
 
 
 class Nvrtc:

@@ -170,7 +170,7 @@ def image(n, taps, dtype="f", boundary=Boundary.ZERO, fill=0, axes=None):
 def test_random_problems(seed, cupy, threads):
     """Of one to four axes, by all boundaries, in all layouts, with kernels of each index's own."""
     rng = np.random.default_rng([31, seed])
-    for _ in range(60):
+    for _ in range(40):
         problem = random_problem(rng)
         layouts = [LAYOUTS[i] for i in rng.integers(len(LAYOUTS), size=3)]
         x, w = arrays_of(rng, problem)
@@ -306,7 +306,8 @@ def test_tiles_of_every_size(sizes, boundary, cupy, monkeypatch, rng):
     monkeypatch.setattr(gpu_fft, "_length", fast_length)
     monkeypatch.setattr(gpu_fft, "_even_length", fast_length)
     for most in (1, 5, 1 << 10):
-        monkeypatch.setattr(gpu_fft, "_MOST_POINTS", most * cuts[0][0] * cuts[1][0])
+        elements = gpu_fft._elements([length for length, _ in cuts], False)
+        monkeypatch.setattr(gpu_fft, "_BATCH_ELEMENTS", most * elements)
         gpu_fft.choose_layout.cache_clear()
         layout = gpu_fft.choose_layout(problem)
         assert layout.lengths == tuple(length for length, _ in cuts)
@@ -338,7 +339,7 @@ def test_random_problems_in_little_room(seed, cupy, monkeypatch, little_room):
     monkeypatch.setattr(_problem, "WORKSPACE_FLOOR", 1 << 16)
     rng = np.random.default_rng([32, seed])
     cut = solved = 0
-    for _ in range(100):
+    for _ in range(60):
         problem = random_problem(rng)
         if gpu_fft.reject(problem) is not None:
             continue
@@ -347,8 +348,8 @@ def test_random_problems_in_little_room(seed, cupy, monkeypatch, little_room):
         solved += 1
         x, w = arrays_of(rng, problem)
         check(problem, x, w, solve(cupy, problem, x, w))
-    assert cut > 20
-    assert solved > 50
+    assert cut > 12
+    assert solved > 30
 
 
 @pytest.mark.parametrize("room", [0, 1 << 16, 1 << 26])
@@ -398,7 +399,7 @@ def test_memory_stays_within_the_estimate(seed, cupy, monkeypatch, little_room):
         launch(*args, **kwargs)
 
     monkeypatch.setattr(_cuda.Kernels, "launch", counted)
-    for _ in range(50):
+    for _ in range(15):
         problem = random_problem(rng, "fdFD")
         if gpu_fft.reject(problem) is not None:
             continue

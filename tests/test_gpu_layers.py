@@ -2,54 +2,23 @@
 
 import dataclasses
 import math
-import shutil
-import sys
-from pathlib import Path
 
 import layers
 import numpy as np
 import pytest
 
 from fastconv import _cuda, _layers
-from fastconv._methods import _gpu_layers, gpu_direct, gpu_gemm
+from fastconv._methods import _gpu_layers, gpu_gemm
 from fastconv._problem import Weights
 
 KERNELS = ("tiles", "few", "dots")
 METHODS = (*KERNELS, "gemm")
 ACTIVATIONS = (None, "relu", "relu6", "leaky_relu", "sigmoid", "tanh", "silu", "gelu")
 SPECIAL = (np.nan, np.inf, -np.inf)
+# A device that there is not: what is chosen for it depends on none that there is.
+MODEL = 99
 
-
-@pytest.fixture(scope="module")
-def cupy():
-    """CuPy, where it is loaded; else the stand-in, of which nothing is left afterwards."""
-    if "cupy" in sys.modules:
-        yield sys.modules["cupy"]
-        return
-    if shutil.which("g++") is None:
-        pytest.skip("there is no g++ to compile kernels with")
-    folder = str(Path(__file__).with_name("standin"))
-    sys.path.insert(0, folder)
-    import cupy
-
-    yield cupy
-    sys.path.remove(folder)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "cupy"]:
-        del sys.modules[name]
-    _cuda._function.cache_clear()
-    gpu_direct._uploaded.cache_clear()
-
-
-@pytest.fixture(params=["in order", "reversed"], autouse=True)
-def threads(request, cupy, monkeypatch):
-    """Threads of a block in either order; nothing may be written beside an array."""
-    if hasattr(cupy, "_standin"):
-        monkeypatch.setattr(cupy._standin, "reverse_threads", request.param == "reversed")
-    elif request.param == "reversed":
-        pytest.skip("a GPU has no order of threads")
-    yield
-    if hasattr(cupy, "_standin"):
-        cupy._standin.check_guards()
+pytestmark = pytest.mark.usefixtures("order_of_threads")
 
 
 @pytest.fixture(autouse=True)
@@ -196,7 +165,7 @@ def test_depths(layout, cupy, rng, force):
 
 @pytest.mark.parametrize("kernel", ["tiles", "dots"])
 @pytest.mark.parametrize("dtype", "fD")
-def test_parts(kernel, dtype, cupy, rng, force):
+def test_parts(kernel, dtype, cupy, rng, force, started):
     """Sums of several parts are added, biased and activated once."""
     for parts in (2, 3, 7):
         force(kernel, parts=parts)
@@ -204,13 +173,22 @@ def test_parts(kernel, dtype, cupy, rng, force):
         call = conv(
             rng, (2, 8, 6, 7), (10, 4, 3, 3), dtype, groups=2, biased=True, activation=activation
         )
+        started.clear()
         compare(cupy, call)
-        assert "complete" in names(cupy)
+        assert started == [kernel, "complete"]
 
 
-def names(cupy):
+@pytest.fixture
+def started(monkeypatch):
     """The kernels of the latest launches."""
-    return [launch[0] for launch in cupy._standin.launches][-4:]
+    launch, names = _cuda.Kernels.launch, []
+
+    def launched(self, name, *args, **kwargs):
+        names.append(name)
+        launch(self, name, *args, **kwargs)
+
+    monkeypatch.setattr(_cuda.Kernels, "launch", launched)
+    return names
 
 
 # --- few outputs of a group -----------------------------------------------------------------------
@@ -539,13 +517,12 @@ def test_panels_are_cut(cupy, rng, monkeypatch):
 
 
 @pytest.mark.parametrize("layout", ["NCHW", "NHWC"])
-def test_pointwise_layers_copy_nothing(layout, cupy, rng):
+def test_pointwise_layers_copy_nothing(layout, cupy, rng, started):
     for groups in (1, 2):
         shape = (3, 4, 6, 5) if layout == "NCHW" else (3, 6, 5, 4)
         call = conv(rng, shape, (6, 4 // groups, 1, 1), groups=groups, layout=layout)
-        before = len(cupy._standin.launches)
         compare(cupy, call, gpu_gemm)
-        assert len(cupy._standin.launches) == before
+        assert not started
 
 
 def test_pointwise_layers_whose_data_are_no_matrices(cupy, rng):
@@ -553,7 +530,7 @@ def test_pointwise_layers_whose_data_are_no_matrices(cupy, rng):
         compare(cupy, conv(rng, (2, 4, 7, 6), (6, 4, 1, 1), "d", **options), gpu_gemm)
 
 
-def test_tf32_only_where_it_is_accurate_enough(cupy, rng):
+def test_tf32_only_where_it_is_accurate_enough(cupy, rng, monkeypatch):
     call = conv(rng, (2, 8, 9, 8), (6, 8, 3, 3))
     problem = dataclasses.replace(call.problem, device=0)
     bound = gpu_gemm.error(dataclasses.replace(problem, accuracy=1e-2))
@@ -561,11 +538,18 @@ def test_tf32_only_where_it_is_accurate_enough(cupy, rng):
     assert gpu_gemm.error(dataclasses.replace(problem, accuracy=bound * 0.99)) < 1e-5
     expected = call.solve()
     size = _layers.lower_conv(2, *map(abs, call.arrays)).solve()
+    cublas, kinds = cupy.cuda.cublas, set()
+    multiply = cublas.gemmStridedBatchedEx
+
+    def multiplied(*args):
+        kinds.add(args[-2])
+        multiply(*args)
+
+    monkeypatch.setattr(cublas, "gemmStridedBatchedEx", multiplied)
     for accuracy, tf32 in ((None, False), (0.0, False), (bound * 0.99, False), (bound, True)):
-        cupy.cuda.cublas.calls.clear()
+        kinds.clear()
         error = np.abs(solved(cupy, call, gpu_gemm, accuracy=accuracy) - expected)
-        kinds = {kind for *_, kind in cupy.cuda.cublas.calls}
-        assert kinds == {77 if tf32 else 68}
+        assert kinds == {cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if tf32 else cublas.CUBLAS_COMPUTE_32F}
         assert (error <= (bound if tf32 else 1e-5) * size).all()
 
 
@@ -578,33 +562,35 @@ def test_integers_are_no_products_of_matrices(cupy):
 # --- what is chosen -------------------------------------------------------------------------------
 
 
-def chosen(x, w, **options):
-    arrays = [np.broadcast_to(np.float32(0), shape) for shape in (x, w)]
-    call = _layers.lower_conv(len(w) - 2, *arrays, **options)
-    problem = dataclasses.replace(call.problem, device=0)
-    return _gpu_layers._chosen(problem, _gpu_layers.dense(problem))
-
-
-def test_kernels_for_what_they_are_made_for(cupy):
-    """Rates are of an A100, which the stand-in imitates."""
-    large = chosen((32, 128, 56, 56), (128, 128, 3, 3), padding=1)
-    assert (large.kernel, large.tile[:2], large.splits) == ("tiles", (128, 128), 1)
-    assert chosen((32, 64, 56, 56), (64, 64, 3, 3), padding=1).tile[:2] == (64, 128)
-    assert chosen((32, 256, 56, 56), (256, 1, 3, 3), padding=1, groups=256).kernel == "few"
-    assert chosen((8, 64, 128, 128), (2, 64, 3, 3), padding=1).kernel == "few"
-    assert chosen((1, 512, 7, 7), (512, 512, 3, 3), padding=1).splits > 1
-
-
-def test_long_sums_are_cut(cupy):
-    grad = np.broadcast_to(np.float32(0), (32, 64, 56, 56))
-    call = _layers.lower_grad_weight(2, grad, grad, (64, 64, 3, 3), 1, 1)
-    problem = dataclasses.replace(call.problem, device=0)
+def chosen(call):
+    problem = dataclasses.replace(call.problem, device=MODEL)
     way = _gpu_layers._chosen(problem, _gpu_layers.dense(problem))
-    assert way.splits > 8
     assert way.workspace(problem) <= problem.workspace_limit
-    call = _layers.lower_grad_weight(2, grad, grad, (64, 1, 3, 3), 1, 1, groups=64)
-    problem = dataclasses.replace(call.problem, device=0)
-    assert _gpu_layers._chosen(problem, _gpu_layers.dense(problem)).kernel == "dots"
+    return way
+
+
+def nothing(*shape):
+    return np.broadcast_to(np.float32(0), shape)
+
+
+def chosen_for(x, w, **options):
+    return chosen(_layers.lower_conv(len(w) - 2, nothing(*x), nothing(*w), **options))
+
+
+def test_kernels_for_what_they_are_made_for():
+    large = chosen_for((32, 128, 56, 56), (128, 128, 3, 3), padding=1)
+    assert (large.kernel, large.tile[:2], large.splits) == ("tiles", (128, 128), 1)
+    assert chosen_for((32, 64, 56, 56), (64, 64, 3, 3), padding=1).tile[:2] == (64, 128)
+    assert chosen_for((32, 256, 56, 56), (256, 1, 3, 3), padding=1, groups=256).kernel == "few"
+    assert chosen_for((8, 64, 128, 128), (2, 64, 3, 3), padding=1).kernel == "few"
+    assert chosen_for((1, 512, 7, 7), (512, 512, 3, 3), padding=1).splits > 1
+
+
+def test_long_sums_are_cut():
+    grad = nothing(32, 64, 56, 56)
+    assert chosen(_layers.lower_grad_weight(2, grad, grad, (64, 64, 3, 3), 1, 1)).splits > 8
+    depthwise = _layers.lower_grad_weight(2, grad, grad, (64, 1, 3, 3), 1, 1, groups=64)
+    assert chosen(depthwise).kernel == "dots"
 
 
 def test_all_that_is_compiled_is_told():

@@ -636,8 +636,8 @@ class Launch:
         What its source is compiled with.
     blocks : int
         Of the grid.
-    parameters : ndarray
-        The struct, which is copied.
+    parameters : bytes
+        The struct, in which those are zero.
     shared : int
         Bytes of shared memory that its size is not known of before.
     """
@@ -645,12 +645,13 @@ class Launch:
     kernel: str
     options: tuple[str, ...]
     blocks: int
-    parameters: np.ndarray
+    parameters: bytes
     shared: int = 0
 
     def start(self, blocks: int = 0, **fields: int) -> None:
         """Start it on arrays, with what differs from one time to the next."""
-        parameters = self.parameters.copy()
+        # NumPy would copy it field by field.
+        parameters = np.ndarray((), LAYERS.dtype, bytearray(self.parameters))
         for field, value in fields.items():
             parameters[field] = value
         blocks = blocks or self.blocks
@@ -743,7 +744,7 @@ def _tiles(problem: Problem, layout: Layout, way: _Way) -> Launch:
         W_ALONG_DEPTH=distance(depth, other=True) < taps_apart,
     )
     blocks = math.prod(tiles) * problem.x[1] * way.splits
-    return Launch("tiles", options, blocks, LAYERS.parameters(**fields))
+    return Launch("tiles", options, blocks, LAYERS.parameters(**fields).tobytes())
 
 
 def _few(problem: Problem, layout: Layout, way: _Way) -> Launch:
@@ -791,7 +792,7 @@ def _few(problem: Problem, layout: Layout, way: _Way) -> Launch:
         SLIDES=lanes.slides,
     )
     blocks = math.prod(tiles) * -(-problem.x[1] // lanes.groups)
-    return Launch("few", options, blocks, LAYERS.parameters(**fields), chunk * tap_bytes)
+    return Launch("few", options, blocks, LAYERS.parameters(**fields).tobytes(), chunk * tap_bytes)
 
 
 def _dots(problem: Problem, layout: Layout, way: _Way) -> Launch:
@@ -816,7 +817,7 @@ def _dots(problem: Problem, layout: Layout, way: _Way) -> Launch:
         POINTS_THREAD=each,
     )
     blocks = math.prod(tiles) * -(-problem.x[1] // groups) * way.splits
-    return Launch("dots", options, blocks, LAYERS.parameters(**fields))
+    return Launch("dots", options, blocks, LAYERS.parameters(**fields).tobytes())
 
 
 @functools.lru_cache(maxsize=1024)
@@ -826,7 +827,7 @@ def _completion(problem: Problem, layout: Layout, in_place: bool) -> Launch:
     points, depth = (in_order(d(problem, layout)) for d in (points_of, depth_of))
     fields = fields_of(problem, layout, points, depth) | {"in_place": in_place}
     options = compiled_for("REST", dtype, layout, is_narrow(problem, layout))
-    return Launch("complete", options, 0, LAYERS.parameters(**fields))
+    return Launch("complete", options, 0, LAYERS.parameters(**fields).tobytes())
 
 
 def complete(
@@ -868,7 +869,7 @@ def _columns(problem: Problem, layout: Layout, depth: tuple[Digit, ...]) -> Laun
     fields = fields_of(problem, layout, points, depth)
     layout = replace(layout, dtypes=(layout.dtypes[0], dtype, dtype))
     options = compiled_for("REST", dtype, layout, is_narrow(problem, layout))
-    return Launch("columns", options, 0, LAYERS.parameters(**fields))
+    return Launch("columns", options, 0, LAYERS.parameters(**fields).tobytes())
 
 
 def columns(
@@ -923,7 +924,7 @@ def look(problem: Problem, taps: Any, flag: Any) -> None:
     )
     points, depth = (d(problem, layout) for d in (points_of, depth_of))
     options = compiled_for("REST", problem.dtype, layout, is_narrow(problem, layout))
-    parameters = LAYERS.parameters(**fields_of(problem, layout, points, depth))
+    parameters = LAYERS.parameters(**fields_of(problem, layout, points, depth)).tobytes()
     blocks = min(-(-math.prod(problem.w) // _THREADS), _MOST_LOOKING)
     Launch("look", options, blocks, parameters).start(w=address(taps), out=address(flag))
 
@@ -1088,12 +1089,12 @@ def _nothing(kernel: Kernel, out: Any) -> tuple[Problem, Layout]:
 
 
 def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
-    """Yield what the source may be compiled with: each kernel with each tile and type."""
-    for types in _COMBINATIONS:
+    """Yield what the source may be compiled with: each kernel with each tile, and each type."""
+    for types, every in _COMBINATIONS:
         x, w, dtype, out = map(np.dtype, types)
         layout = Layout((), (), (), (x, w, out))
-        for narrow in (True, False):
-            for section, macros in _macros(dtype.itemsize, None if narrow else 1):
+        for narrow in (True, False) if every else (True,):
+            for section, macros in _macros(dtype.itemsize, None if narrow and every else 1):
                 yield LAYERS, compiled_for(section, dtype, layout, narrow, **macros)
             if dtype.kind != "i":
                 yield LAYERS, compiled_for("REST", dtype, layout, narrow)
@@ -1127,16 +1128,16 @@ def _macros(size: int, most: int | None) -> Iterator[tuple[str, dict[str, int]]]
         yield "DOTS", {"OUTPUTS_THREAD": outputs, "POINTS_THREAD": points}
 
 
-# Types of data, taps, sums and results.
+# Types of data, taps, sums and results, and whether with every tile.
 _COMBINATIONS = (
-    ("f", "f", "f", "f"),
-    ("d", "d", "d", "d"),
-    ("F", "F", "F", "F"),
-    ("D", "D", "D", "D"),
-    ("f", "d", "d", "f"),
-    ("F", "D", "D", "F"),
-    ("b", "b", "i", "i"),
-    ("b", "B", "i", "i"),
-    ("B", "b", "i", "i"),
-    ("B", "B", "i", "i"),
+    (("f", "f", "f", "f"), True),
+    (("d", "d", "d", "d"), True),
+    (("F", "F", "F", "F"), True),
+    (("D", "D", "D", "D"), True),
+    (("f", "d", "d", "f"), False),
+    (("F", "D", "D", "F"), False),
+    (("b", "b", "i", "i"), True),
+    (("b", "B", "i", "i"), False),
+    (("B", "b", "i", "i"), False),
+    (("B", "B", "i", "i"), False),
 )

@@ -18,7 +18,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -35,9 +35,9 @@ NAME = "gpu_gemm"
 PLAIN = True
 
 _DTYPES = (np.float32, np.float64, np.complex64, np.complex128)
-# Share of the L2 cache, and of the workspace, that a panel may take.
+# Share of the L2 cache that a panel may take, and of the workspace that panel, buffer and taps may.
 _CACHE_SHARE = 0.5
-_WORKSPACE_SHARE = 0.4
+_WORKSPACE_SHARE = 0.3
 # Points from which panels are cut along the depth rather than into fewer.
 _LEAST_POINTS = 512
 # Points of an image from which products of single images are worth their call.
@@ -60,8 +60,9 @@ def reject(problem: Problem) -> Reason | None:
         return Reason.EMPTY
     if problem.dtype not in _DTYPES:
         return Reason.DTYPE
-    narrow = _gpu_layers.is_narrow(problem, _gpu_layers.dense(problem))
-    return None if narrow else Reason.WORKSPACE
+    if not _gpu_layers.is_narrow(problem, _gpu_layers.dense(problem)):
+        return Reason.TOO_LARGE
+    return Reason.WORKSPACE if _workspace(problem) > problem.workspace_limit else None
 
 
 def least(problem: Problem) -> float:
@@ -72,7 +73,6 @@ def least(problem: Problem) -> float:
 def estimate(problem: Problem) -> Estimate:
     """Products at cuBLAS's rate, panels at that of the cache, and calls."""
     products = cached = calls = launches = 0.0
-    workspace = 0
     device = problem.device or 0
     rates = _gpu_rates.gpu_rates(device)
     unit = (
@@ -98,7 +98,6 @@ def estimate(problem: Problem) -> Estimate:
         if plan.out is None:
             launches += 1 if hidden else len(list(plan.pieces()))
             cached += 2 * math.prod(part.out) * size
-        workspace = max(workspace, plan.workspace(part))
     if meets_zeros(problem):
         launches += 1 + len(phases(problem))
     work = (
@@ -108,7 +107,15 @@ def estimate(problem: Problem) -> Estimate:
         ("cache.l2", cached),
         ("memory.ram", problem.traffic),
     )
-    return Estimate(work, workspace)
+    return Estimate(work, _workspace(problem))
+
+
+def _workspace(problem: Problem) -> int:
+    """Return the bytes of the panels of a phase, or of what forms sums directly after them."""
+    parts = [phase.problem for phase in phases(problem) if phase.problem is not None]
+    bytes_of_phases = [_plan(p, _gpu_layers.dense(p)).workspace(p) for p in parts]
+    direct = _gpu_layers.estimate(problem).workspace if meets_zeros(problem) else 0
+    return max(*bytes_of_phases, direct, 0)
 
 
 def error(problem: Problem) -> float:
@@ -331,7 +338,19 @@ def _piece(problem: Problem, points: int, panels: bool, buffered: bool) -> tuple
             depth = _within(depth, room / points)
             most = room / depth
         points = _within(points, most)
-    return points, depth or problem.taps
+    depth = depth or problem.taps
+    if _are_many(problem):
+        # Taps are copied channel by channel.
+        each = math.prod(problem.w[3:])
+        most = max(room // problem.w[1] // each, 1) * each
+        depth = int(min(depth, most)) if depth < each else int(min(depth // each * each, most))
+    return points, depth
+
+
+def _are_many(problem: Problem) -> bool:
+    """Whether taps are too large to be matrices all at once."""
+    nbytes = math.prod(problem.w) * problem.dtype.itemsize
+    return nbytes > problem.workspace_limit * _TAPS_SHARE
 
 
 def _within(n: int, most: float) -> int:
@@ -366,12 +385,13 @@ class _Matrices:
 
     def at(self, elements: int, itemsize: int) -> _Matrices:
         """Return those so many elements on."""
-        return replace(self, address=self.address + elements * itemsize)
+        place = self.address + elements * itemsize
+        return _Matrices(place, self.group, self.image, self.down, self.right)
 
     @property
     def transposed(self) -> _Matrices:
         """The same with rows for columns."""
-        return replace(self, down=self.right, right=self.down)
+        return _Matrices(self.address, self.group, self.image, self.right, self.down)
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,16 +435,18 @@ class _Products:
             Whether products are added to what is there.
         """
         groups, images = counts
-        every = (*factors, results)
+        every: tuple[_Matrices, ...] = (*factors, results)
+        by_group, by_image = [m.group for m in every], [m.image for m in every]
         # cuBLAS takes stacks of one step: one call for each of the fewer.
+        outer, inner, count = (by_image, by_group, groups)
         if groups <= images:
-            for group in range(groups):
-                some = [m.at(group * m.group, self.dtype.itemsize) for m in every]
-                self._call(shape, some, [m.image for m in every], images, add)
-        else:
-            for image in range(images):
-                some = [m.at(image * m.image, self.dtype.itemsize) for m in every]
-                self._call(shape, some, [m.group for m in every], groups, add)
+            outer, inner, count = by_group, by_image, images
+        for i in range(min(groups, images)):
+            some = every
+            if i:
+                size = self.dtype.itemsize
+                some = tuple(m.at(i * step, size) for m, step in zip(every, outer, strict=True))
+            self._call(shape, some, inner, count, add)
 
     def _call(
         self,
@@ -511,12 +533,13 @@ class Kernel:
     flag : array, optional
         An int32 that is 1 where a tap is not finite; None where that does no harm.
     matrices : dict
-        Taps of phases as matrices, by the phase and whether channels come last, once wanted.
+        Taps of phases as matrices, once wanted: by the phase, whether channels come last, and the
+        stream, as no other waits until they are there.
     """
 
     direct: _gpu_layers.Kernel
     flag: Any
-    matrices: dict[tuple[int, bool], Any] = field(default_factory=dict)
+    matrices: dict[tuple[int, bool, int], Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -653,9 +676,12 @@ class Runner:
         terms: tuple[int, int],
     ) -> tuple[Any, int]:
         """Return matrices that hold some of the depth of all taps, and how much comes before it."""
-        matrix = kernel.matrices.get((number, plan.channels_last))
+        import cupy
+
+        key = number, plan.channels_last, cupy.cuda.get_current_stream().ptr
+        matrix = kernel.matrices.get(key)
         begin, count = terms
-        if matrix is None and not plan.channels_last and self._are_many(problem):
+        if matrix is None and not plan.channels_last and _are_many(problem):
             # Only what this panel meets.
             each = math.prod(problem.w[3:])
             channels = slice(begin // each, -(-(begin + count) // each))
@@ -664,13 +690,8 @@ class Runner:
         elif matrix is None:
             if plan.channels_last:
                 taps = taps.transpose(0, 1, 3, 4, 5, 2)
-            matrix = kernel.matrices[number, plan.channels_last] = _as_matrices(taps)
+            matrix = kernel.matrices[key] = _as_matrices(taps)
         return matrix, begin
-
-    def _are_many(self, problem: Problem) -> bool:
-        """Whether taps are too large to be matrices all at once."""
-        nbytes = math.prod(problem.w) * problem.dtype.itemsize
-        return nbytes > problem.workspace_limit * _TAPS_SHARE
 
 
 def _as_matrices(taps: Any) -> Any:

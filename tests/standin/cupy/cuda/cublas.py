@@ -4,15 +4,14 @@ import ctypes
 
 import numpy as np
 
+from cupy import _memory
+
 CUBLAS_OP_N, CUBLAS_OP_T = 0, 1
 CUBLAS_COMPUTE_32F, CUBLAS_COMPUTE_64F, CUBLAS_COMPUTE_32F_FAST_TF32 = 68, 70, 77
 CUBLAS_GEMM_DEFAULT = -1
 
 _TYPES = {0: "f", 1: "d", 4: "F", 5: "D"}
 _COMPUTE = {"f": (68, 77), "d": (70,), "F": (68, 77), "D": (70,)}
-
-# (rows, columns, terms, matrices, type of the computation) of each call, the latest last.
-calls: list = []
 
 
 class CUBLASError(RuntimeError):
@@ -25,10 +24,17 @@ def _stack(address, dtype, rows, columns, pitch, step, count):
         raise CUBLASError("CUBLAS_STATUS_INVALID_VALUE: lines overlap")
     if step < 0:
         raise CUBLASError("CUBLAS_STATUS_INVALID_VALUE: a negative stride")
-    length = (count - 1) * step + (columns - 1) * pitch + rows
-    memory = (ctypes.c_char * (length * dtype.itemsize)).from_address(address)
+    nbytes = ((count - 1) * step + (columns - 1) * pitch + rows) * dtype.itemsize
+    if not any(m.holds(address) and m.holds(address + nbytes) for m in _memory._live):
+        raise CUBLASError("matrices reach beyond their memory")
+    memory = (ctypes.c_char * nbytes).from_address(address)
     strides = (step * dtype.itemsize, dtype.itemsize, pitch * dtype.itemsize)
     return np.ndarray((count, rows, columns), dtype, memory, strides=strides)
+
+
+def _scale(address, dtype):
+    """A number in the host's memory."""
+    return np.frombuffer((ctypes.c_char * dtype.itemsize).from_address(address), dtype)[0]
 
 
 def _cut(a):
@@ -53,8 +59,7 @@ def gemmStridedBatchedEx(
     factors = [np.array(f.transpose(0, 2, 1) if t else f) for f, t in ((a, transa), (b, transb))]
     if computeType == CUBLAS_COMPUTE_32F_FAST_TF32:
         factors = [_cut(f) for f in factors]
-    scale, kept = (_stack(p, dtype, 1, 1, 1, 0, 1)[0, 0, 0] for p in (alpha, beta))
-    calls.append((m, n, k, batchCount, computeType))
+    scale, kept = (_scale(address, dtype) for address in (alpha, beta))
     with np.errstate(all="ignore"):
         products = scale * np.matmul(*factors)
         c[...] = products + kept * c if kept else products
