@@ -26,7 +26,7 @@ def is_on_gpu(a: Any) -> bool:
 
 def as_array(a: Any) -> Any:
     """Return an argument as an array, which stays where it is."""
-    return a if is_on_gpu(a) else np.asarray(a)
+    return a if type(a) is np.ndarray or is_on_gpu(a) else np.asarray(a)
 
 
 def name(device: int | None) -> str:
@@ -34,10 +34,19 @@ def name(device: int | None) -> str:
     return "cpu" if device is None else f"cuda:{device}"
 
 
+def spec_name(device: int | None) -> str | None:
+    """Return a device's name as a Spec takes it, None for the host."""
+    return None if device is None else name(device)
+
+
 def of(a: Any) -> int | None:
     """Return the number of the GPU that an array lives on, or that a Spec names; None for none."""
+    if type(a) is np.ndarray:
+        return None
     if isinstance(a, Spec):
-        kind, _, number = (a.device or "cpu").partition(":")
+        if a.device is None:
+            return None
+        kind, _, number = a.device.partition(":")
         return int(number or 0) if kind == "cuda" else None
     return int(a.device.id) if is_on_gpu(a) else None
 
@@ -105,7 +114,7 @@ def moved(a: Any, device: int | None) -> Any:
 
 def is_plain(a: Any) -> bool:
     """Whether an array is aligned and in native byte order, as all are on a GPU."""
-    return is_on_gpu(a) or bool(a.dtype.isnative and a.flags.aligned)
+    return not isinstance(a, np.ndarray) or bool(a.dtype.isnative and a.flags.aligned)
 
 
 def to_host(a: Any) -> np.ndarray:

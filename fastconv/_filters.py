@@ -385,7 +385,7 @@ def _pass_step(passes: Sequence[Pass], accuracy: float | None) -> Step:
     def step(data: Any, cval: float, result: np.dtype[Any]) -> tuple[Choice, Prepared]:
         if not all(p.kept for p in passes):
             return ready(lower_passes(data, [passes], cval, result, accuracy))
-        spec = Spec(data.shape, data.dtype, _devices.name(_devices.of(data)))
+        spec = Spec(data.shape, data.dtype, _devices.spec_name(_devices.of(data)))
         return _kept_ready(spec, result, tuple(passes), cval, accuracy, get_num_threads())
 
     return step

@@ -518,8 +518,7 @@ class Plan(ShortPlan):
             raise TypeError("the arrays that a plan holds must be given, not their Specs")
         # Any data may come: integers are bounded by their dtype, not by those given here.
         device = call.problem.device
-        place = None if device is None else _devices.name(device)
-        coming = Spec(call.arrays[0].shape, call.arrays[0].dtype, place)
+        coming = Spec(call.arrays[0].shape, call.arrays[0].dtype, _devices.spec_name(device))
         with _devices.on(device):
             copies = (a if isinstance(a, Lines) else a.copy() for a in held)
             call = replace(call, arrays=(coming, *copies))
