@@ -76,7 +76,7 @@ def shared(arguments: dict[str, Any]) -> int | None:
                 f"cupy.asarray({other}), or {there} to the host by {there}.get()"
             )
         place = of(a)
-        if place not in (None, device):
+        if place not in (None, device) or (isinstance(a, Spec) and a.device == "cpu"):
             raise TypeError(
                 f"{other} is on {name(place)}, {there} is on {name(device)}: move one to the "
                 "other's device, by cupy.asarray under cupy.cuda.Device"
@@ -84,22 +84,28 @@ def shared(arguments: dict[str, Any]) -> int | None:
     return device
 
 
-def together(**arguments: Any) -> tuple[int | None, list[Any]]:
+def are_plainly_here(arrays: tuple[Any, ...]) -> bool:
+    """Whether all are NumPy's arrays, or None: as most are, and found with one look at each."""
+    for a in arrays:
+        if type(a) is not np.ndarray and a is not None:
+            return False
+    return True
+
+
+def together(**arguments: Any) -> tuple[int | None, tuple[Any, ...]]:
     """
     Return where arguments live, as `shared`, and them as arrays there.
 
     What is a Spec stays one, and what is None.
     """
-    for a in arguments.values():
-        if type(a) is not np.ndarray and a is not None:
-            break
-    else:  # as most are: each call on the host comes this way
-        return None, list(arguments.values())
+    arrays = tuple(arguments.values())
+    if are_plainly_here(arrays):
+        return None, arrays
     device = shared(arguments)
-    return device, [
+    return device, tuple(
         a if type(a) is np.ndarray or a is None or isinstance(a, Spec) else moved(a, device)
-        for a in arguments.values()
-    ]
+        for a in arrays
+    )
 
 
 def moved(a: Any, device: int | None) -> Any:
@@ -149,6 +155,16 @@ def on(device: int | None) -> contextlib.AbstractContextManager[Any]:
     import cupy
 
     return cupy.cuda.Device(device)
+
+
+def stream(device: int | None) -> int | None:
+    """Return the address of a device's current stream; None for the host."""
+    if device is None:
+        return None
+    import cupy
+
+    with on(device):
+        return int(cupy.cuda.get_current_stream().ptr)
 
 
 def wait(device: int | None) -> None:
