@@ -171,7 +171,7 @@ def random_weights(rng, shape, is_complex, tame):
     if is_complex:
         weights = weights + 1j * rng.standard_normal(shape)
     dtypes = {"i": "bhiqfd", "f": "efddg", "c": "FDD"}[weights.dtype.kind]
-    return weights.astype(choose(rng, dtypes))
+    return weights.astype(choose(rng, able(dtypes)))
 
 
 def random_axes(rng, ndim):
