@@ -450,7 +450,8 @@ extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE) tiles(const Layer
 // lie in shared memory. Where points and taps move in equal steps (SLIDES), a window of data slides
 // through registers; otherwise points are hops apart that neighbouring threads fill.
 constexpr int THREADS = 256;
-constexpr int EACH = POINTS_THREAD;
+// Taps along the last axis that are taken in one go: ROW_TAPS, where all lines have so many.
+constexpr int AT_A_TIME = ROW_TAPS ? ROW_TAPS : SLIDES ? POINTS_THREAD : 1;
 typedef Pack<OUTPUTS_THREAD> Taps;
 
 // Data of a thread's points; where they are CLEAR of the edges nobody asks whether they are there,
@@ -487,19 +488,20 @@ struct Window {
 template <bool CLEAR, bool GUARDED>
 INLINE void add_line(const Layer& p, const X* line, bool in_row, Position at, const Taps* taps,
                      int pitch, SUM (*sums)[POINTS_THREAD]) {
-  const int rows = int(p.depth_extent[3]);
+  const int count = ROW_TAPS ? ROW_TAPS : int(p.depth_extent[3]);
   Window<CLEAR, GUARDED> window;
   if (SLIDES) {
 #pragma unroll
     for (int j = 1; j < POINTS_THREAD; j++) window.read(p, j, line, in_row, at++);
-#pragma unroll EACH
-    for (int k = 0; k < rows; k++, taps += pitch) {
+#pragma unroll AT_A_TIME
+    for (int k = 0; k < count; k++, taps += pitch) {
       window.slide();
       window.read(p, POINTS_THREAD - 1, line, in_row, at++);
       window.add_products(sums, *taps);
     }
   } else {
-    for (int k = 0; k < rows; k++, taps += pitch, at += Position(p.depth_step[3][2])) {
+#pragma unroll AT_A_TIME
+    for (int k = 0; k < count; k++, taps += pitch, at += Position(p.depth_step[3][2])) {
 #pragma unroll
       for (int j = 0; j < POINTS_THREAD; j++)
         window.read(p, j, line, in_row, at + j * Position(p.hop_step));
