@@ -32,7 +32,10 @@ from fastconv._problem import Activation, Problem, Reason, Shape, Weights
 # What the source agrees on with this file.
 _DIGITS = 4
 _THREADS = 256
-_CHUNK = 128
+_STEP = 8
+_WARP = 32
+# Rows of a panel that each thread fills.
+_COLUMN_ROWS = 8
 
 LAYERS = Kernels(
     "layers.cu",
@@ -87,7 +90,13 @@ LAYERS = Kernels(
         ("along_depth", np.int32),
         ("in_place", np.int32),
     ],
-    constants={"DIGITS": _DIGITS},
+    constants={
+        "DIGITS": _DIGITS,
+        "THREADS": _THREADS,
+        "STEP": _STEP,
+        "WARP": _WARP,
+        "COLUMN_ROWS": _COLUMN_ROWS,
+    },
 )
 
 _DTYPES = (np.float32, np.float64, np.complex64, np.complex128, np.int32)
@@ -96,8 +105,7 @@ _NARROW = 1 << 29
 
 # Tiles: outputs and points of a block, and of a thread, by the bytes of an element. A thread of
 # 8 × 8 does 64 multiply-adds for the 16 elements that it takes from shared memory, one of 4 × 4
-# half as many for each: small ones are for few outputs or points. Steps are 8 deep.
-_STEP = 8
+# half as many for each: small ones are for few outputs or points.
 _TILES: dict[int, tuple[tuple[int, int, int, int], ...]] = {
     4: (
         (128, 128, 8, 8),
@@ -150,8 +158,9 @@ _MOST_SPLITS = 128
 # Cycles that a load from memory takes, and that one from the cache takes.
 _MEMORY_CYCLES = 600
 _CACHE_CYCLES = 40
-# Instructions: for each place in the depth, for each line of taps, for each datum that is looked for or known to be there,
-# for each line of the cache that a warp's load touches (in the time of so many), and for each tap.
+# Instructions: for each place in the depth, for each line of taps, for each datum that is looked
+# for or known to be there, for each line of the cache that a warp's load touches (in the time of so
+# many), and for each tap.
 _PLACE_COST = 40
 _ROW_COST = 20
 _LOOK_COST = 6
@@ -159,9 +168,6 @@ _DATUM_COST = 3
 _LINE_COST = 2.4
 _TAP_COST = 4
 _LINE_BYTES = 128
-_WARP = 32
-# Rows of a panel that each thread fills, as in the source.
-_COLUMN_ROWS = 8
 # Blocks that look for taps that are not finite.
 _MOST_LOOKING = 256
 
@@ -743,7 +749,6 @@ def _tiles(problem: Problem, layout: Layout, way: _Way) -> Launch:
         POINTS_TILE=wide,
         OUTPUTS_THREAD=outputs,
         POINTS_THREAD=points_of_thread,
-        STEP=_STEP,
         X_ALONG_DEPTH=distance(depth) < distance(points),
         W_ALONG_DEPTH=distance(depth, other=True) < taps_apart,
     )
@@ -1124,7 +1129,6 @@ def _macros(size: int, most: int | None) -> Iterator[tuple[str, dict[str, int]]]
                     "POINTS_TILE": wide,
                     "OUTPUTS_THREAD": outputs,
                     "POINTS_THREAD": points,
-                    "STEP": _STEP,
                     "X_ALONG_DEPTH": along,
                     "W_ALONG_DEPTH": (number + along) % 2,
                 },
