@@ -14,6 +14,9 @@ import numpy as np
 
 from fastconv._problem import Spec
 
+# What is made current for arrays of the host: nothing.
+_HERE = contextlib.nullcontext()
+
 
 def is_on_gpu(a: Any) -> bool:
     """Whether an argument is an array of CuPy's."""
@@ -23,7 +26,7 @@ def is_on_gpu(a: Any) -> bool:
 
 def as_array(a: Any) -> Any:
     """Return an argument as an array, which stays where it is."""
-    return a if is_on_gpu(a) else np.asarray(a)
+    return a if type(a) is np.ndarray or is_on_gpu(a) else np.asarray(a)
 
 
 def name(device: int | None) -> str:
@@ -31,10 +34,19 @@ def name(device: int | None) -> str:
     return "cpu" if device is None else f"cuda:{device}"
 
 
+def spec_name(device: int | None) -> str | None:
+    """Return a device's name as a Spec takes it, None for the host."""
+    return None if device is None else name(device)
+
+
 def of(a: Any) -> int | None:
     """Return the number of the GPU that an array lives on, or that a Spec names; None for none."""
+    if type(a) is np.ndarray:
+        return None
     if isinstance(a, Spec):
-        kind, _, number = (a.device or "cpu").partition(":")
+        if a.device is None:
+            return None
+        kind, _, number = a.device.partition(":")
         return int(number or 0) if kind == "cuda" else None
     return int(a.device.id) if is_on_gpu(a) else None
 
@@ -50,37 +62,50 @@ def shared(arguments: dict[str, Any]) -> int | None:
     TypeError
         If they are apart.
     """
-    places = {name: of(a) for name, a in arguments.items()}
-    there = next((name for name, place in places.items() if place is not None), None)
-    if there is None:
+    there = device = None
+    for argument, a in arguments.items():
+        if type(a) is not np.ndarray and (device := of(a)) is not None:
+            there = argument
+            break
+    if device is None:
         return None
-    device = places[there]
     for other, a in arguments.items():
         if isinstance(a, np.ndarray):
             raise TypeError(
                 f"{other} is a NumPy array, {there} is on {name(device)}: move {other} there by "
                 f"cupy.asarray({other}), or {there} to the host by {there}.get()"
             )
-        if places[other] not in (None, device):
+        place = of(a)
+        if place not in (None, device) or (isinstance(a, Spec) and a.device == "cpu"):
             raise TypeError(
-                f"{other} is on {name(places[other])}, {there} is on {name(device)}: move one to "
-                "the other's device, by cupy.asarray under cupy.cuda.Device"
+                f"{other} is on {name(place)}, {there} is on {name(device)}: move one to the "
+                "other's device, by cupy.asarray under cupy.cuda.Device"
             )
     return device
 
 
-def together(**arguments: Any) -> tuple[int | None, list[Any]]:
+def are_plainly_here(arrays: tuple[Any, ...]) -> bool:
+    """Whether all are NumPy's arrays, or None: as most are, and found with one look at each."""
+    for a in arrays:
+        if type(a) is not np.ndarray and a is not None:
+            return False
+    return True
+
+
+def together(**arguments: Any) -> tuple[int | None, tuple[Any, ...]]:
     """
     Return where arguments live, as `shared`, and them as arrays there.
 
     What is a Spec stays one, and what is None.
     """
+    arrays = tuple(arguments.values())
+    if are_plainly_here(arrays):
+        return None, arrays
     device = shared(arguments)
-    return device, [a if _stays(a) else moved(a, device) for a in arguments.values()]
-
-
-def _stays(a: Any) -> bool:
-    return type(a) is np.ndarray or a is None or isinstance(a, Spec)
+    return device, tuple(
+        a if type(a) is np.ndarray or a is None or isinstance(a, Spec) else moved(a, device)
+        for a in arrays
+    )
 
 
 def moved(a: Any, device: int | None) -> Any:
@@ -95,7 +120,7 @@ def moved(a: Any, device: int | None) -> Any:
 
 def is_plain(a: Any) -> bool:
     """Whether an array is aligned and in native byte order, as all are on a GPU."""
-    return is_on_gpu(a) or bool(a.dtype.isnative and a.flags.aligned)
+    return not isinstance(a, np.ndarray) or bool(a.dtype.isnative and a.flags.aligned)
 
 
 def to_host(a: Any) -> np.ndarray:
@@ -126,10 +151,20 @@ def zeros(shape: Any, dtype: Any, device: int | None) -> Any:
 def on(device: int | None) -> contextlib.AbstractContextManager[Any]:
     """Make a device the current one inside a ``with`` block; the stream stays its current one."""
     if device is None:
-        return contextlib.nullcontext()
+        return _HERE
     import cupy
 
     return cupy.cuda.Device(device)
+
+
+def stream(device: int | None) -> int | None:
+    """Return the address of a device's current stream; None for the host."""
+    if device is None:
+        return None
+    import cupy
+
+    with on(device):
+        return int(cupy.cuda.get_current_stream().ptr)
 
 
 def wait(device: int | None) -> None:

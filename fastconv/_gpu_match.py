@@ -99,8 +99,8 @@ _KERNELS = Kernels(
 def variants() -> Iterator[tuple[Kernels, tuple[str, ...]]]:
     """Yield what the source is compiled with."""
     for char in "?bBhHiIlLqQefd":
-        dtype = np.dtype(char)
-        yield _KERNELS, _options(dtype, np.dtype("f" if char in "ef" else "d"))
+        for scalar in "fd" if char in "ef" else "d":
+            yield _KERNELS, _options(np.dtype(char), np.dtype(scalar))
 
 
 @functools.lru_cache(maxsize=64)

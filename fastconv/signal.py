@@ -247,15 +247,18 @@ def _scalars(in1: Any, in2: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """Return both as arrays where both have no axes: they are multiplied."""
     if isinstance(in1, Spec) or isinstance(in2, Spec):
         return None
+    if type(in1) is np.ndarray and in1.ndim:
+        return None
     _, (a, b) = _devices.together(in1=in1, in2=in2)
     return (a, b) if a.ndim == b.ndim == 0 else None
 
 
-def _product(a: np.ndarray, b: np.ndarray, out: Any) -> Any:
-    product = np.multiply(a, b)
+def _product(a: Any, b: Any, out: Any, *, conjugate: bool = False) -> Any:
+    device = _devices.of(a)
+    with _devices.on(device):
+        product = np.multiply(a, np.conjugate(b) if conjugate else b)
     if out is None:
         return product
-    device = _devices.of(product)
     if not (isinstance(out, np.ndarray) if device is None else _devices.of(out) == device):
         where = "a NumPy array" if device is None else f"an array on {_devices.name(device)}"
         raise TypeError(f"out must be {where}, not {type(out).__name__}")
@@ -266,7 +269,8 @@ def _product(a: np.ndarray, b: np.ndarray, out: Any) -> Any:
         )
     if device is None and not out.flags.writeable:
         raise ValueError("out is read-only")
-    out[...] = product
+    with _devices.on(device):
+        out[...] = product
     return out
 
 
@@ -452,7 +456,7 @@ def correlate(
     scalars = _scalars(in1, in2)
     if scalars is not None:
         check_accuracy(accuracy)
-        return _product(scalars[0], np.conjugate(scalars[1]), out)
+        return _product(*scalars, out, conjugate=True)
     call = _lower_correlate(in1, in2, mode, method, axes=axes, accuracy=accuracy)
     result = _solve(call, out)
     if method == "fft":
@@ -835,7 +839,7 @@ def _filter_axis(
     image: np.ndarray, taps: np.ndarray, axis: int, accuracy: float | None
 ) -> np.ndarray:
     """Convolve along one axis of an image, reflected at its edges."""
-    kernel = np.expand_dims(taps, 1 - axis)
+    kernel = taps[None] if axis == 1 else taps[:, None]
     spans = {a: (n, (kernel.shape[a] - 1) // 2) for a, n in enumerate(image.shape)}
     return lower_pair(
         image,
@@ -998,7 +1002,8 @@ def choose_conv_method(
         return "direct"
     if "i" in (a.dtype.kind + b.dtype.kind).replace("u", "i"):
         # Beyond this the products of an FFT in float64 do not round to the right integer.
-        most = float(abs(a).max()) * float(abs(b).max()) * min(a.size, b.size)
+        with _devices.on(device):
+            most = float(abs(a).max()) * float(abs(b).max()) * min(a.size, b.size)
         if most > 2**52 - 1:
             return "direct"
     # Asked for by name, as an integer FFT is computed in floating point and only then a candidate.

@@ -591,7 +591,7 @@ def _lower_match_template(
     else:
         out, offset = tuple(n - m + 1 for n, m in zip(x, taps, strict=True)), (0,) * len(x)
     bound = check_accuracy(accuracy)
-    device = _devices.of(image)
+    device = _devices.shared({"image": image, "template": template})
     problem = Problem(x, taps, out, axes, offset, dtype, boundary, accuracy=bound, device=device)
     numbers = None if isinstance(template, Spec) else _Template.of(_devices.to_host(template))
     return _MatchCall((image, template), problem, dtype, method, numbers, fill, padding)

@@ -54,6 +54,13 @@ def pytest_addoption(parser):
         "or on a GPU",
     )
 
+    parser.addoption(
+        "--share",
+        type=float,
+        default=1.0,
+        help="run so great a part of the tests, by their names: the imitated GPU takes its time",
+    )
+
 
 def pytest_configure(config):
     backend = config.getoption("--backend")
@@ -79,13 +86,25 @@ def _missing(backend):
     return None if cupy.is_available() else "CuPy finds no GPU"
 
 
+def _is_of_a_gpu(item):
+    """Whether a test needs another backend than NumPy's arrays."""
+    return item.path.stem.startswith("test_gpu")
+
+
+def _drawn(item):
+    """A number from 0 to 1 that depends on a test's name only."""
+    return zlib.crc32(item.nodeid.rpartition("tests/")[2].encode()) / 2**32
+
+
 def pytest_collection_modifyitems(config, items):
-    backend = config.getoption("--backend")
+    backend, share = config.getoption("--backend"), config.getoption("--share")
+
+    def is_wanted(item):
+        return _drawn(item) < share and (backend != "numpy" or not _is_of_a_gpu(item))
+
+    config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
+    items[:] = filter(is_wanted, items)
     if backend == "numpy":
-        for item in items:
-            if item.path.stem.startswith("test_gpu"):
-                reason = "of a GPU: --backend=standin imitates one, --backend=cupy takes one"
-                item.add_marker(pytest.mark.skip(reason=reason))
         return
     missing = _missing(backend)
     for item in items:

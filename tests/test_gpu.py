@@ -195,6 +195,49 @@ def test_any_strides(order, cupy, rng):
         np.testing.assert_allclose(result.get(), expected, atol=1e-12)
 
 
+def test_the_order_of_passes_tells_where_the_fill_is_no_zero(cupy, rng):
+    x = rng.standard_normal((70, 90))
+    for order in "CF":
+        a = cupy.asarray(np.asarray(x, order=order))
+        for axis in (0, 1):
+            expected = ndimage.sobel(x, axis, mode="constant", cval=3.0)
+            result = ndimage.sobel(a, axis, mode="constant", cval=3.0)
+            np.testing.assert_allclose(result.get(), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("dtype", "?bBhHiIqQ")
+def test_numbers_beyond_integers_are_cut_as_on_the_host(dtype, cupy):
+    powers = 2.0 ** np.arange(120) * (-1) ** np.arange(120)
+    x = np.concatenate([powers, 1.5 * powers, -powers, [np.nan, np.inf, -np.inf, 0.7, -0.7]])
+    for weights in ([1.0], [0.5, 1.0]):
+        expected = ndimage.correlate(x, weights, output=np.dtype(dtype))
+        result = ndimage.correlate(cupy.asarray(x), weights, output=np.dtype(dtype))
+        np.testing.assert_array_equal(result.get(), expected)
+
+
+@pytest.mark.parametrize("device", [0, 1])
+def test_numbers_without_axes_are_multiplied_where_they_are(device, cupy):
+    if device >= cupy.cuda.runtime.getDeviceCount():
+        pytest.skip("there is one GPU")
+    with cupy.cuda.Device(device):
+        a, b, out = cupy.asarray(2.0 + 1j), cupy.asarray(3.0 - 1j), cupy.empty((), complex)
+        signal_of_integers, image = cupy.arange(9), cupy.asarray(X)
+    for function in (signal.convolve, signal.correlate, signal.fftconvolve):
+        result = function(a, b)
+        assert result.device.id == device
+        assert complex(result.get()) == function(np.asarray(2.0 + 1j), np.asarray(3.0 - 1j))
+    assert signal.correlate(a, b, out=out) is out
+    assert signal.choose_conv_method(signal_of_integers, signal_of_integers) in ("direct", "fft")
+    taps = TAPS.tolist()
+    assert signal.sepfir2d(image, taps, taps).device.id == device
+
+
+def test_specs_are_no_arrays_to_overlap_with(cupy):
+    coming = fastconv.Spec(X.shape, device="cuda")
+    with pytest.raises(TypeError, match="holds no numbers"):
+        signal.convolve(coming, cupy.asarray(W), "same", out=cupy.empty(X.shape))
+
+
 # --- plans ----------------------------------------------------------------------------------------
 
 

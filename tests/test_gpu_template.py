@@ -1,9 +1,7 @@
 """match_template for CuPy's arrays: sums over windows at every edge, and the host's results."""
 
 import inspect
-import shutil
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,11 +9,11 @@ from matches import MEASURES, extended, match_bound, match_reference, windows
 
 import fastconv
 from fastconv import _cuda, _devices, _gpu_match, _problem, template
-from fastconv._methods import gpu_direct
 from fastconv._problem import Boundary
 
 # With arrays where they are, whatever the tests' backend is.
 match_template = inspect.unwrap(fastconv.match_template)
+plan, explain = inspect.unwrap(fastconv.plan), inspect.unwrap(fastconv.explain)
 
 NORMED = [m for m in MEASURES if m.endswith("normed")]
 STORED = "?bBhHiIlLqQefd"
@@ -30,36 +28,7 @@ PAD_MODES = {
 OTHER_PAD_MODES = ("linear_ramp", "maximum", "mean", "median", "minimum")
 
 
-@pytest.fixture(scope="module")
-def cupy():
-    """CuPy, where it is loaded; else the stand-in, of which nothing is left afterwards."""
-    if "cupy" in sys.modules:
-        yield sys.modules["cupy"]
-        return
-    if shutil.which("g++") is None:
-        pytest.skip("there is no g++ to compile kernels with")
-    folder = str(Path(__file__).with_name("standin"))
-    sys.path.insert(0, folder)
-    import cupy
-
-    yield cupy
-    sys.path.remove(folder)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "cupy"]:
-        del sys.modules[name]
-    _cuda._function.cache_clear()
-    gpu_direct._uploaded.cache_clear()
-
-
-@pytest.fixture(params=["in order", "reversed"], autouse=True)
-def threads(request, cupy, monkeypatch):
-    """Threads of a block in either order; nothing may be written beside an array."""
-    if hasattr(cupy, "_standin"):
-        monkeypatch.setattr(cupy._standin, "reverse_threads", request.param == "reversed")
-    elif request.param == "reversed":
-        pytest.skip("a GPU has no order of threads")
-    yield
-    if hasattr(cupy, "_standin"):
-        cupy._standin.check_guards()
+pytestmark = pytest.mark.usefixtures("order_of_threads")
 
 
 def pixels(rng, shape, dtype="d"):
@@ -536,7 +505,7 @@ def test_launches_and_waits(cupy, rng, monkeypatch):
     launches.clear()
     match_template(image + 1000, part)
     assert names() == ["look", "centre", "add_up", "sum_pixels", "finish"]
-    planned = fastconv.plan(match_template, image, part, method="ccoeff")
+    planned = plan(match_template, image, part, method="ccoeff")
     waits.clear()
     planned(image)
     assert len(waits) == 1  # measures that are not normed are never unsure
@@ -554,7 +523,7 @@ def test_plans_give_the_same_bits(measure, cupy, rng):
         part = image[10:20, 20:33].copy()
         expected = match_template(image, part, pad_input, mode, method=measure)
         coming = fastconv.Spec(image.shape, "f", device="cuda")
-        planned = fastconv.plan(match_template, coming, part, pad_input, mode, method=measure)
+        planned = plan(match_template, coming, part, pad_input, mode, method=measure)
         part[...] = 0  # the plan holds a copy
         assert (planned(image) == expected).all()
         for out in (cupy.zeros_like(expected), cupy.zeros((*expected.shape, 2), "f")[..., 0]):
@@ -564,9 +533,20 @@ def test_plans_give_the_same_bits(measure, cupy, rng):
 
 def test_specs_are_explained():
     image = fastconv.Spec((1080, 1920), "f", device="cuda")
-    explained = fastconv.explain(match_template, image, fastconv.Spec((64, 96), "f"))
+    explained = explain(match_template, image, fastconv.Spec((64, 96), "f"))
     assert explained.chosen.startswith("gpu_")
     assert (explained.problem.out, explained.problem.device) == ((1017, 1825), 0)
+
+
+def test_specs_live_where_the_template_does(cupy, rng):
+    image = pixels(rng, (20, 30), "f")
+    part = cupy.asarray(part_of(image, (3, 4)))
+    planned = plan(match_template, fastconv.Spec(image.shape, "f"), part)
+    assert planned.problem.device == part.device.id
+    there = cupy.asarray(image)
+    assert (planned(there) == match_template(there, part)).all()
+    with pytest.raises(TypeError, match="the plan was made for cuda:0"):
+        planned(image)
 
 
 def test_slabs_within_the_workspace(cupy, rng, monkeypatch):
@@ -578,9 +558,18 @@ def test_slabs_within_the_workspace(cupy, rng, monkeypatch):
     np.testing.assert_allclose(matched(cupy, image, part), expected, rtol=0, atol=1e-5)
 
 
-def test_direct_accuracy(cupy, rng):
-    image = pixels(rng, (60, 70), "f")
-    compare(cupy, image, part_of(image, (20, 21)), accuracy="direct")
+@pytest.mark.parametrize("accuracy", ["direct", 1e-3, 3e-7, 1e-9])
+def test_accuracy(accuracy, cupy, rng):
+    for dtype in "efd":
+        image = pixels(rng, (60, 70), dtype)
+        part = part_of(image, (20, 21))
+        try:
+            match_template(image, part, accuracy=accuracy)
+        except ValueError:  # which results of float32 cannot have
+            with pytest.raises(ValueError, match="more than results"):
+                matched(cupy, image, part, accuracy=accuracy)
+        else:
+            compare(cupy, image, part, accuracy=accuracy)
 
 
 @pytest.mark.parametrize("pad_input", [False, True])

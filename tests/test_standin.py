@@ -172,6 +172,19 @@ def test_numpys_functions_run_on_the_device(cupy):
     assert cupy.may_share_memory(a.T, row)
 
 
+def test_transforms_lie_in_memory_as_cufft_leaves_them(cupy, rng):
+    a = rng.standard_normal((3, 4, 5, 6, 2))
+    for axes in ((3, 4), (0, 1), (1, 2), (1, 2, 3, 4), (0, 4), (2,)):
+        for ours, numpys in ((cupy.fft.fftn, np.fft.fftn), (cupy.fft.rfftn, np.fft.rfftn)):
+            result = ours(cupy.asarray(a), axes=axes)
+            np.testing.assert_allclose(result.get(), numpys(a, axes=axes), atol=1e-13)
+            at_once = len(axes) in (2, 3) and axes in ((3, 4), (0, 1))
+            last = axes[-2] if ours is cupy.fft.rfftn and len(axes) > 1 else axes[-1]
+            assert result.flags.c_contiguous == (at_once or last == 4)
+    line = cupy.asarray(a[0, 0, 0, :, 0])
+    np.testing.assert_allclose(cupy.fft.irfft(cupy.fft.rfft(line), 6).get(), line.get())
+
+
 def test_arrays_are_copied_and_pickled(cupy):
     a = cupy.arange(6, dtype=np.float32).reshape(2, 3)
     for same in (pickle.loads(pickle.dumps(a)), copy.copy(a), copy.deepcopy(a), a.copy()):

@@ -133,19 +133,25 @@ class Kernels:
         """
         import cupy
 
-        kernel = _function(self, options, name, cupy.cuda.runtime.getDevice())
-        if shared > PLAIN_SHARED_BYTES:
-            kernel.max_dynamic_shared_size_bytes = shared
+        large = shared > PLAIN_SHARED_BYTES
+        kernel = _function(self, options, name, large, cupy.cuda.runtime.getDevice())
         kernel((blocks,), (threads,), (parameters,), shared_mem=shared)
 
 
 @functools.lru_cache(maxsize=1024)
-def _function(kernels: Kernels, options: tuple[str, ...], name: str, device: int) -> Any:
-    """Return a kernel for a device, which is the current one."""
+def _function(
+    kernels: Kernels, options: tuple[str, ...], name: str, large: bool, device: int
+) -> Any:
+    """Return a kernel for a device, which is the current one; of large shared memory where told."""
     import cupy
 
     module = cupy.RawModule(code=kernels.text(), options=("--std=c++17", *options))
-    return module.get_function(name)
+    kernel = module.get_function(name)
+    if large:
+        # All there is, once: a launch must not lower what another thread's next one needs.
+        most = cupy.cuda.Device().attributes["MaxSharedMemoryPerBlockOptin"]
+        kernel.max_dynamic_shared_size_bytes = most
+    return kernel
 
 
 def element_options(**dtypes: np.dtype[Any]) -> tuple[str, ...]:

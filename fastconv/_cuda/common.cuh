@@ -143,14 +143,18 @@ INLINE To convert(From v) {
   return Convert<To>::of(v);
 }
 
-// A whole number, cut toward zero; what int64 does not hold is its least value, on every machine.
+// A number, cut toward zero; what the type does not hold is its least value, on every machine.
 INLINE Index cut_number(double v) {
   return fabs(v) < 9223372036854775808.0 ? Index(v) : Index(1ull << 63);
 }
 
+INLINE int cut_small_number(double v) {
+  return v > -2147483649.0 && v < 2147483648.0 ? int(v) : int(1u << 31);
+}
+
 // How a sum becomes a result: floats for integers are rounded to the nearest even number, or cut
-// toward zero, and wrap around by way of int64; a cut boolean is whether the byte of its number is
-// zero.
+// toward zero, and wrap around by way of int64, where they are cut by way of int32 if that holds
+// the integers, as SciPy's are; a cut boolean is whether the byte of its number is zero.
 template <class Result, bool TRUNCATE>
 struct Stored {
   template <class Sum>
@@ -158,12 +162,14 @@ struct Stored {
     if constexpr (IsFloat<Sum>::value && !IsFloat<Result>::value && !IsComplex<Result>::value) {
       const double whole = TRUNCATE ? double(v) : rint(double(v));
       if constexpr (Same<Result, Bool>::value) {
-        if (TRUNCATE) return convert<Bool>((unsigned char)cut_number(whole));
+        if (TRUNCATE) return convert<Bool>((unsigned char)cut_small_number(whole));
         return convert<Bool>(whole);
       } else {
         if constexpr (Result(-1) > Result(0) && sizeof(Result) == 8)
-          if (whole >= 9223372036854775808.0 && whole < 18446744073709551616.0)
-            return Result(Index(whole - 9223372036854775808.0)) ^ Result(1ull << 63);
+          if (whole >= 9223372036854775808.0)
+            return Result(cut_number(whole - 9223372036854775808.0)) ^ Result(1ull << 63);
+        if constexpr (sizeof(Result) < 4 || Same<Result, Int32>::value)
+          if (TRUNCATE) return Result(cut_small_number(whole));
         return Result(cut_number(whole));
       }
     } else {

@@ -28,6 +28,7 @@ struct __align__(16) Pair {
   }
 };
 
+// What the numbers of all threads make together: for thread 0.
 template <class Join>
 INLINE double joined(double* shared, double v, Join join) {
   shared[threadIdx.x] = v;
@@ -37,9 +38,7 @@ INLINE double joined(double* shared, double v, Join join) {
       shared[threadIdx.x] = join(shared[threadIdx.x], shared[threadIdx.x + half]);
   }
   __syncthreads();
-  const double result = shared[0];
-  __syncthreads();
-  return result;
+  return threadIdx.x == 0 ? shared[0] : 0;
 }
 
 // --- pixels --------------------------------------------------------------------------------------

@@ -68,8 +68,10 @@ _TURNED_ROWS = 8
 
 # Launches that are kept, but for their arrays.
 _KEPT_LAUNCHES = 256
-# Points of a batch of blocks: enough for every multiprocessor of the largest GPUs, many times.
-_MOST_POINTS = 1 << 26
+# Elements of a batch of blocks, and of one block. A batch of so many takes longer than its launches
+# on the fastest GPU there is; more would only take memory, which CuPy keeps with its plans.
+_BATCH_ELEMENTS = 1 << 24
+_BLOCK_ELEMENTS = 1 << 26
 # Levels of a transform that its threads do in registers and shared memory, in one pass over memory:
 # 2^13 points of 8 bytes fill it.
 _PASS_LEVELS = 13
@@ -89,6 +91,8 @@ _REAL_COPIES = 2
 # data two plans, one each way, and CuPy's copy. Sums over parts of the kernel are one more.
 _COMPLEX_BUFFERS = 3
 _REAL_BUFFERS = 5
+# Axes that a plan transforms together; of more, each takes a plan of its own, and copies.
+_PLANNED_AXES = 3
 # While a kernel is transformed: itself, its spectrum, and what the plan works in.
 _KERNEL_BUFFERS = 3
 # Buffers that pass from one step to the next, and the share of the L2 cache that they may fill to
@@ -205,32 +209,35 @@ def choose_layout(problem: Problem) -> Layout | None:
 def _layout(problem: Problem, axes: Shape, parts: Shape) -> Layout | None:
     """Return the cheapest cut within the workspace bound, for this number of parts."""
     dtype = _transform_dtype(problem)
+    is_complex = dtype.kind == "c"
     taps = tuple(_blocking.taps_of_parts(problem, axes, parts))
     parts = tuple(-(-problem.w[a] // t) for a, t in zip(axes, taps, strict=True))
     # Transforms of real data are fast where the last length is even.
     fits: list[Fit] = [_length] * len(axes)
-    if dtype.kind != "c":
+    if not is_complex:
         fits[-1] = _even_length
     rules = list(zip(axes, taps, fits, strict=True))
     kernels = math.prod(problem.x[a] for a in problem.varying)
     spectra = kernels * math.prod(parts)
-    buffers = (_COMPLEX_BUFFERS if dtype.kind == "c" else _REAL_BUFFERS) + (math.prod(parts) > 1)
+    buffers = (_COMPLEX_BUFFERS if is_complex else _REAL_BUFFERS) + (math.prod(parts) > 1)
+    if len(axes) > _PLANNED_AXES:
+        buffers += len(axes)
     # The least that there must be room for: one block, and the spectrum that it is multiplied with.
     some = buffers + (1 if spectra == 1 else _KERNEL_BUFFERS)
-    most = problem.workspace_limit // (some * dtype.itemsize)
-    cuts = _cheapest([_choices(problem, a, t, fit) for a, t, fit in rules], min(most, _MOST_POINTS))
+    most = min(problem.workspace_limit // (some * dtype.itemsize), _BLOCK_ELEMENTS)
+    cuts = _cheapest([_choices(problem, a, t, fit) for a, t, fit in rules], most, is_complex)
     if cuts is None:
         return None
+    elements = _elements([length for length, _ in cuts], is_complex)
     blocks = tuple(
         _blocking.blocks_of(problem, a, t, length, fit)
         for (a, t, fit), (length, _) in zip(rules, cuts, strict=True)
     )
-    points = math.prod(b.length for b in blocks)
     others = math.prod(m for a, m in enumerate(problem.out) if a not in axes)
     count = others * math.prod(b.count for b in blocks)
     # What there is room for, in buffers as large as one block.
-    room = problem.workspace_limit // (points * dtype.itemsize)
-    kept = spectra == 1 or spectra <= min(room // 4, _MOST_POINTS // points)
+    room = problem.workspace_limit // (elements * dtype.itemsize)
+    kept = spectra == 1 or spectra <= min(room // 4, _BATCH_ELEMENTS // elements)
     if kept:
         batch = (room - spectra) // buffers
     elif kernels == 1:
@@ -238,12 +245,12 @@ def _layout(problem: Problem, axes: Shape, parts: Shape) -> Layout | None:
     else:
         each = count // kernels
         batch = int((room - 2 * _KERNEL_BUFFERS) / (buffers + _KERNEL_BUFFERS / each))
-    batch = max(min(batch, count, _MOST_POINTS // points), 1)
+    batch = max(min(batch, count, _BATCH_ELEMENTS // elements), 1)
     batch = -(-count // -(-count // batch))  # as large as each other
     layout = Layout(axes, blocks, taps, parts, kernels, count, batch, kept, (), 0)
     made = spectra if kept else _KERNEL_BUFFERS * _kernels_of_a_batch(layout)
     most_buffers = max(buffers * batch + made, _KERNEL_BUFFERS * spectra * kept)
-    workspace = most_buffers * points * dtype.itemsize
+    workspace = most_buffers * elements * dtype.itemsize
     return replace(layout, work=_work(problem, layout), workspace=workspace)
 
 
@@ -273,14 +280,20 @@ def _choices(problem: Problem, axis: int, taps: int, fit: Fit) -> list[Cut]:
     return kept
 
 
-def _cheapest(choices: list[list[Cut]], most: int) -> tuple[Cut, ...] | None:
-    """Return one choice for each axis such that a block has so many points at the most, or None."""
+def _cheapest(choices: list[list[Cut]], most: int, is_complex: bool) -> tuple[Cut, ...] | None:
+    """Return one choice for each axis such that a block has so many elements at most, or None."""
     fitting = (
         cuts
         for cuts in itertools.product(*choices)
-        if math.prod(length for length, _ in cuts) <= most
+        if _elements([length for length, _ in cuts], is_complex) <= most
     )
     return min(fitting, key=_cost_of, default=None)
+
+
+def _elements(lengths: Sequence[int], is_complex: bool) -> int:
+    """Return the elements of a block, or those that its spectrum takes the room of."""
+    points = math.prod(lengths)
+    return points if is_complex else points // lengths[-1] * 2 * (lengths[-1] // 2 + 1)
 
 
 def _cost_of(cuts: Sequence[Cut]) -> float:
@@ -306,18 +319,22 @@ def _work(problem: Problem, layout: Layout) -> tuple[tuple[str, float], ...]:
     points = math.prod(layout.lengths)
     parts = math.prod(layout.parts)
     batches = -(-layout.count // layout.batch)
-    spectra = layout.kernels * parts
-    transforms = layout.count * (parts + 1) + spectra
+    # The kernel's spectra: as often as they are made, and as often as they are read.
+    read = batches * parts * _kernels_of_a_batch(layout)
+    made, makings = read, batches * parts
+    if layout.kept:
+        made, makings = layout.kernels * parts, 1
+    transforms = layout.count * (parts + 1) + made
     flops = transforms * 5.0 * points * math.log2(max(points, 2))
-    passes = _PASSES / 2 * sum(_passes(length) for length in layout.lengths)
-    # Gather and multiply for each part, scatter once; the kernel's spectra for each batch.
-    copies = layout.count * (4 * parts + 2) + spectra * (2 + batches)
+    # Gather and multiply for each part, and scatter once.
+    copies = layout.count * (4 * parts + 2) + 2 * made + read
     if parts > 1:
         copies += layout.count * parts
     if not is_complex:
         flops /= 2
         copies += layout.count * _REAL_COPIES
     scalar = dtype.itemsize // (2 if is_complex else 1)
+    passes = _PASSES / 2 * sum(_passes(length) for length in layout.lengths)
     moved = (transforms * passes + copies) * points * dtype.itemsize
     passed = _PASSED_BUFFERS * layout.batch * points * dtype.itemsize
     cached = passed <= _CACHE_SHARE * describe(problem.device or 0).cache_bytes
@@ -325,8 +342,9 @@ def _work(problem: Problem, layout: Layout) -> tuple[tuple[str, float], ...]:
         (f"arithmetic.gpu_fft.{scalar}", flops),
         ("cache.l2", moved * cached),
         ("memory.ram", problem.traffic if cached else moved),
-        ("call.launch", batches * (2 * parts + 1) + 4),
-        ("call.library", batches * (parts + 1) + 1),
+        # The flag is made and copied, and the direct method started, beside the copies.
+        ("call.launch", batches * (2 * parts + 1) + makings + 3),
+        ("call.library", batches * (parts + 1) + makings),
     )
 
 

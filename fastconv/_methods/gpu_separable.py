@@ -17,7 +17,7 @@ from fastconv import _devices
 from fastconv._cost import Estimate
 from fastconv._methods import _blocks, _gpu_filters, _lines, gpu_direct, separable
 from fastconv._methods._gpu_filters import ORDERED_TAP
-from fastconv._problem import Lines, Problem, Shape
+from fastconv._problem import Boundary, Lines, Problem, Shape
 
 NAME = "gpu_separable"
 PLAIN = False
@@ -142,7 +142,10 @@ class Runner:
         if lines[0].fold or not all(line.finite for line in lines):
             return False
         both = _along(problem, axes, x.shape)
-        orders = ((0, 1), (1, 0)) if problem.cut is None else ((0, 1),)
+        # Beyond the edges the second pass meets the fill as it is, not what the first made of it:
+        # the order tells, unless lines are means.
+        filled = problem.boundary is Boundary.CONSTANT and not problem.box
+        orders = ((0, 1),) if filled or problem.cut is not None else ((0, 1), (1, 0))
         return any(
             _gpu_filters.correlate_twice(
                 both,

@@ -116,23 +116,43 @@ def _run(command, source):
     return done.stdout
 
 
+@functools.cache
+def _header():
+    """The emulator where sources include it: beside it lies what the compiler made of it."""
+    flags = (*FLAGS, *_machine_flags())
+    made_of = (HEADER.read_text(), *flags, _compiler_version())
+    digest = hashlib.sha256("\0".join(made_of).encode()).hexdigest()[:32]
+    header = _folder() / f"{digest}.hpp"
+    compiled = header.with_suffix(".hpp.gch")
+    if not compiled.exists():
+        with tempfile.TemporaryDirectory(dir=_folder()) as folder:
+            made = Path(folder) / "emulator"
+            command = (COMPILER, *flags, "-x", "c++-header", HEADER, "-o", made)
+            _run(tuple(map(str, command)), "")
+            copy = Path(folder) / "copy"
+            copy.write_text(HEADER.read_text())
+            copy.replace(header)
+            made.replace(compiled)
+    return header
+
+
 def _definitions(options):
+    """What the options define, as lines that stand before the source."""
     kept = []
     for option in options:
         if found := DEFINITION.fullmatch(option):
             name, value, long_name, long_value = found.groups()
-            kept.append(f"-D{name or long_name}{value or long_value or ''}")
+            kept.append(f"#define {name or long_name} {(value or long_value or '=1')[1:]}\n")
         elif not DROPPED.fullmatch(option):
             raise CompileException(
                 f"the stand-in knows no option {option!r}", "", "kernel.cu", options
             )
-    return tuple(kept)
+    return "".join(kept)
 
 
-def _kernels(source, definitions):
+def _kernels(source):
     """The names of the kernels and their launch bounds, once macros are expanded."""
-    command = (COMPILER, "-E", "-P", "-w", *definitions, "-x", "c++", "-")
-    text = _run(command, source)
+    text = _run((COMPILER, "-E", "-P", "-w", "-x", "c++", "-"), source)
     found = {}
     for start in re.finditer(r'extern\s*"C"\s*__global__', text):
         rest = text[start.end() :]
@@ -173,17 +193,18 @@ extern "C" EMULATOR_ENTRY const unsigned fastconv_threads_{name} =
 @functools.cache
 def load(source, options):
     """The library of a source's kernels, compiled where it was not before, and their names."""
-    flags = (*FLAGS, *_machine_flags(), *_definitions(options))
-    key = "\0".join((source, *flags, HEADER.read_text(), Path(__file__).read_text()))
-    digest = hashlib.sha256((key + _compiler_version()).encode()).hexdigest()[:32]
+    text = f'{_definitions(options)}#line 1 "kernel.cu"\n{source}\n'
+    key = "\0".join((text, _header().name, Path(__file__).read_text()))
+    digest = hashlib.sha256(key.encode()).hexdigest()[:32]
     path = _folder() / f"{digest}.so"
     names = path.with_suffix(".names")
     if not names.exists():
-        kernels = _kernels(source, _definitions(options))
+        kernels = _kernels(text)
         with tempfile.TemporaryDirectory(dir=_folder()) as folder:
             made = Path(folder) / "kernels.so"
-            command = (COMPILER, *flags, "-include", HEADER, "-x", "c++", "-", "-o", made)
-            _run(tuple(map(str, command)), f'#line 1 "kernel.cu"\n{source}\n{_entries(kernels)}')
+            flags = (*FLAGS, *_machine_flags(), "-include", _header())
+            command = (COMPILER, *flags, "-x", "c++", "-", "-o", made)
+            _run(tuple(map(str, command)), text + _entries(kernels))
             made.replace(path)
             listed = Path(folder) / "names"
             listed.write_text("\n".join(kernels))
