@@ -26,7 +26,7 @@ def is_on_gpu(a: Any) -> bool:
 
 def as_array(a: Any) -> Any:
     """Return an argument as an array, which stays where it is."""
-    return a if is_on_gpu(a) else np.asarray(a)
+    return a if type(a) is np.ndarray or is_on_gpu(a) else np.asarray(a)
 
 
 def name(device: int | None) -> str:
@@ -34,10 +34,19 @@ def name(device: int | None) -> str:
     return "cpu" if device is None else f"cuda:{device}"
 
 
+def spec_name(device: int | None) -> str | None:
+    """Return a device's name as a Spec takes it, None for the host."""
+    return None if device is None else name(device)
+
+
 def of(a: Any) -> int | None:
     """Return the number of the GPU that an array lives on, or that a Spec names; None for none."""
+    if type(a) is np.ndarray:
+        return None
     if isinstance(a, Spec):
-        kind, _, number = (a.device or "cpu").partition(":")
+        if a.device is None:
+            return None
+        kind, _, number = a.device.partition(":")
         return int(number or 0) if kind == "cuda" else None
     return int(a.device.id) if is_on_gpu(a) else None
 
@@ -67,7 +76,7 @@ def shared(arguments: dict[str, Any]) -> int | None:
                 f"cupy.asarray({other}), or {there} to the host by {there}.get()"
             )
         place = of(a)
-        if place not in (None, device):
+        if place not in (None, device) or (isinstance(a, Spec) and a.device == "cpu"):
             raise TypeError(
                 f"{other} is on {name(place)}, {there} is on {name(device)}: move one to the "
                 "other's device, by cupy.asarray under cupy.cuda.Device"
@@ -75,22 +84,28 @@ def shared(arguments: dict[str, Any]) -> int | None:
     return device
 
 
-def together(**arguments: Any) -> tuple[int | None, list[Any]]:
+def are_plainly_here(arrays: tuple[Any, ...]) -> bool:
+    """Whether all are NumPy's arrays, or None: as most are, and found with one look at each."""
+    for a in arrays:  # noqa: SIM110 - a generator would take twice the time
+        if type(a) is not np.ndarray and a is not None:
+            return False
+    return True
+
+
+def together(**arguments: Any) -> tuple[int | None, tuple[Any, ...]]:
     """
     Return where arguments live, as `shared`, and them as arrays there.
 
     What is a Spec stays one, and what is None.
     """
-    for a in arguments.values():
-        if type(a) is not np.ndarray and a is not None:
-            break
-    else:  # as most are: each call on the host comes this way
-        return None, list(arguments.values())
+    arrays = tuple(arguments.values())
+    if are_plainly_here(arrays):
+        return None, arrays
     device = shared(arguments)
-    return device, [
+    return device, tuple(
         a if type(a) is np.ndarray or a is None or isinstance(a, Spec) else moved(a, device)
-        for a in arguments.values()
-    ]
+        for a in arrays
+    )
 
 
 def moved(a: Any, device: int | None) -> Any:
@@ -105,7 +120,7 @@ def moved(a: Any, device: int | None) -> Any:
 
 def is_plain(a: Any) -> bool:
     """Whether an array is aligned and in native byte order, as all are on a GPU."""
-    return is_on_gpu(a) or bool(a.dtype.isnative and a.flags.aligned)
+    return not isinstance(a, np.ndarray) or bool(a.dtype.isnative and a.flags.aligned)
 
 
 def to_host(a: Any) -> np.ndarray:
@@ -140,6 +155,16 @@ def on(device: int | None) -> contextlib.AbstractContextManager[Any]:
     import cupy
 
     return cupy.cuda.Device(device)
+
+
+def stream(device: int | None) -> int | None:
+    """Return the address of a device's current stream; None for the host."""
+    if device is None:
+        return None
+    import cupy
+
+    with on(device):
+        return int(cupy.cuda.get_current_stream().ptr)
 
 
 def wait(device: int | None) -> None:

@@ -377,6 +377,7 @@ def _kept_ready(
     cval: float,
     accuracy: float | None,
     threads: int,
+    stream: int | None,  # that what is on a GPU belongs to
 ) -> tuple[Choice, Prepared]:
     return ready(lower_passes(spec, [passes], cval, result, accuracy))
 
@@ -385,8 +386,10 @@ def _pass_step(passes: Sequence[Pass], accuracy: float | None) -> Step:
     def step(data: Any, cval: float, result: np.dtype[Any]) -> tuple[Choice, Prepared]:
         if not all(p.kept for p in passes):
             return ready(lower_passes(data, [passes], cval, result, accuracy))
-        spec = Spec(data.shape, data.dtype, _devices.name(_devices.of(data)))
-        return _kept_ready(spec, result, tuple(passes), cval, accuracy, get_num_threads())
+        device = _devices.of(data)
+        spec = Spec(data.shape, data.dtype, _devices.spec_name(device))
+        threads, stream = get_num_threads(), _devices.stream(device)
+        return _kept_ready(spec, result, tuple(passes), cval, accuracy, threads, stream)
 
     return step
 

@@ -7,7 +7,7 @@ import inspect
 import math
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Protocol, TypeVar
 
@@ -226,13 +226,21 @@ def _magnitude(a: Array) -> float:
 
 def as_arrays(**arguments: Any) -> tuple[Any, ...]:
     """Return arguments, by their names, as arrays in one place, or the Specs that they are."""
-    _, arrays = _devices.together(**arguments)
-    for name, array in zip(arguments, arrays, strict=True):
+    arrays = tuple(arguments.values())
+    if not _devices.are_plainly_here(arrays):
+        _, arrays = _devices.together(**arguments)
+    for array in arrays:
+        if array.dtype.kind in "USVM" or array.ndim > _MOST_AXES:
+            _refuse_arrays(arguments, arrays)
+    return arrays
+
+
+def _refuse_arrays(names: Iterable[str], arrays: tuple[Any, ...]) -> None:
+    for name, array in zip(names, arrays, strict=True):
         if array.dtype.kind in "USVM":
             raise ValueError(f"{name} must hold numbers, not {array.dtype}")
         if array.ndim > _MOST_AXES:
             raise ValueError(f"{name} has {array.ndim} axes; at most {_MOST_AXES} can be convolved")
-    return tuple(arrays)
 
 
 def check_accuracy(accuracy: Any) -> float | None:
@@ -318,7 +326,9 @@ def lower_pair(
         raise ValueError(f"the result's shape {out} is past the address space")
     accuracy = _planner.accuracy_of_sums(accuracy, compute, dtype)
     axes = tuple(sorted(spans))
-    device = _devices.shared({"in1": in1, "in2": in2})
+    device = None
+    if not _devices.are_plainly_here((in1, in2)):
+        device = _devices.shared({"in1": in1, "in2": in2})
     problem = Problem(
         x, w, out, axes, offset, compute, boundary, fill, accuracy=accuracy, device=device
     )
@@ -518,8 +528,7 @@ class Plan(ShortPlan):
             raise TypeError("the arrays that a plan holds must be given, not their Specs")
         # Any data may come: integers are bounded by their dtype, not by those given here.
         device = call.problem.device
-        place = None if device is None else _devices.name(device)
-        coming = Spec(call.arrays[0].shape, call.arrays[0].dtype, place)
+        coming = Spec(call.arrays[0].shape, call.arrays[0].dtype, _devices.spec_name(device))
         with _devices.on(device):
             copies = (a if isinstance(a, Lines) else a.copy() for a in held)
             call = replace(call, arrays=(coming, *copies))

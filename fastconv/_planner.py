@@ -474,7 +474,8 @@ def _standing(method: Method, problem: Problem, threads: int) -> Candidate:
 
 def clear_cache() -> None:
     """Forget every choice, and what it was made by."""
-    for kept in (_choose, _candidates, fft.choose_layout, tilefft.choose_layout):
+    layouts = (fft.choose_layout, tilefft.choose_layout, gpu_fft.choose_layout)
+    for kept in (_choose, _candidates, *layouts):
         kept.cache_clear()
 
 

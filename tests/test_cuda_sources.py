@@ -89,13 +89,18 @@ def compiled(nvrtc, variants, *options):
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_a_source_compiles_with_all_its_options(nvrtc, source):
+    """Those of plain kernels are the next test's."""
     variants = variants_of(source)
     assert variants, "no method tells what the source is compiled with"
-    compiled(nvrtc, variants, "--std=c++17", "--gpu-architecture=compute_80")
+    others = [variant for variant in variants if not plain(variant[1])]
+    for architecture in ARCHITECTURES:
+        half = others[ARCHITECTURES.index(architecture) :: len(ARCHITECTURES)]
+        compiled(nvrtc, half, "--std=c++17", f"--gpu-architecture=compute_{architecture}")
 
 
 @pytest.mark.parametrize("source", SOURCES)
 def test_plain_kernels_spill_no_registers(nvrtc, source):
+    """They are what most calls take: compiled for every architecture, down to its registers."""
     variants = [(kernels, options) for kernels, options in variants_of(source) if plain(options)]
     spilled = {}
     for architecture in ARCHITECTURES:

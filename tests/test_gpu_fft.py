@@ -2,10 +2,7 @@
 
 import itertools
 import math
-import shutil
-import sys
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,45 +15,17 @@ from oracle import (
     random_array,
 )
 
-from fastconv import _cuda, _planner, _problem
-from fastconv._methods import _blocking, fft, gpu_direct, gpu_fft
+from fastconv import _cost, _cuda, _planner, _problem
+from fastconv._methods import _blocking, fft, gpu_fft
 from fastconv._methods._transforms import fast_length
 from fastconv._problem import Boundary, Problem, Reason
+
+pytestmark = pytest.mark.usefixtures("order_of_threads")
 
 DTYPES = "bBhHiIqQfdFD"
 STORED = "?bBhHiIlLqQefdFD"
 LAYOUTS = ("C", "F", "reversed", "stepped", "transposed", "turned", "apart")
 LONGEST = (None, 300, 60, 14, 7, 4)
-
-
-@pytest.fixture(scope="module")
-def cupy():
-    """CuPy, where it is loaded; else the stand-in, of which nothing is left afterwards."""
-    if "cupy" in sys.modules:
-        yield sys.modules["cupy"]
-        return
-    if shutil.which("g++") is None:
-        pytest.skip("there is no g++ to compile kernels with")
-    folder = str(Path(__file__).with_name("standin"))
-    sys.path.insert(0, folder)
-    import cupy
-
-    yield cupy
-    sys.path.remove(folder)
-    for name in [name for name in sys.modules if name.partition(".")[0] == "cupy"]:
-        del sys.modules[name]
-    _cuda._function.cache_clear()
-    gpu_direct._uploaded.cache_clear()
-
-
-@pytest.fixture(params=["in order", "reversed"])
-def threads(request, cupy, monkeypatch):
-    """Threads of a block in either order: results must be the same."""
-    if not hasattr(cupy, "_standin"):
-        if request.param == "reversed":
-            pytest.skip("a GPU has no order of threads")
-        return
-    monkeypatch.setattr(cupy._standin, "reverse_threads", request.param == "reversed")
 
 
 @pytest.fixture
@@ -167,7 +136,7 @@ def image(n, taps, dtype="f", boundary=Boundary.ZERO, fill=0, axes=None):
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_random_problems(seed, cupy, threads):
+def test_random_problems(seed, cupy):
     """Of one to four axes, by all boundaries, in all layouts, with kernels of each index's own."""
     rng = np.random.default_rng([31, seed])
     for _ in range(40):
@@ -182,7 +151,7 @@ def test_random_problems(seed, cupy, threads):
 @pytest.mark.parametrize("layout", LAYOUTS)
 @pytest.mark.parametrize("axes", [(0,), (1,), (0, 1)])
 @pytest.mark.parametrize("dtype", "fD")
-def test_images_in_every_layout(dtype, axes, layout, cupy, threads, rng):
+def test_images_in_every_layout(dtype, axes, layout, cupy, rng):
     """Larger than a tile, where lines lie side by side or one after the other."""
     taps = tuple(7 if a in axes else 1 for a in range(2))
     problem = image((150, 90), taps, dtype, Boundary.MIRROR, axes=axes)
@@ -318,7 +287,7 @@ def test_tiles_of_every_size(sizes, boundary, cupy, monkeypatch, rng):
 
 @pytest.mark.parametrize("boundary", list(Boundary))
 @pytest.mark.parametrize("dtype", "fDq")
-def test_kernels_in_parts(dtype, boundary, cupy, threads, monkeypatch, little_room, rng):
+def test_kernels_in_parts(dtype, boundary, cupy, monkeypatch, little_room, rng):
     """Longer than there is room for; the last part is shorter than the others."""
     monkeypatch.setattr(_problem, "WORKSPACE_FLOOR", np.dtype(dtype).itemsize << 14)
     fill = 2 if boundary is Boundary.CONSTANT else 0
@@ -534,8 +503,6 @@ def test_refusals_are_those_of_the_host(rng):
 def test_estimates():
     """Positive, no less than it must take, and within the bound on workspace."""
     rng = np.random.default_rng(34)
-    from fastconv import _cost
-
     for _ in range(300):
         problem = random_problem(rng)
         estimate = gpu_fft.estimate(problem)

@@ -2,7 +2,7 @@
 //
 // Compiled for the types of the elements: X of the data, SUM of taps and sums, RESULT of the result
 // (see common.cuh for how one becomes the other). CUT cuts sums that become integers; SPARSE takes
-// a tap that is zero for none at all. The taps are contiguous nowhere: strides lead to all arrays.
+// a tap that is zero for none at all. All arrays may have any strides.
 //
 // A block holds the part of the data that its outputs read in shared memory, with its halo, so that
 // the boundary is met by the loads alone. A thread sums several outputs that lie one behind the

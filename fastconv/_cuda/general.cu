@@ -4,8 +4,6 @@
 // X, SUM, RESULT, CUT and SPARSE are as in filters.cu.
 #include "common.cuh"
 
-constexpr int THREADS = 256;
-
 // Where an output's window starts along each axis, and where it is stored.
 struct Output {
   Index first[MOST_AXES];

@@ -7,8 +7,8 @@
 // gradients, strides and dilation are nothing but steps. What lies beyond the data meets no tap.
 //
 // Compiled for the types of elements: X of the data, W of the taps, SUM of sums and bias, OUT of
-// the result; for the type of positions, which are within half its range; and for one of the
-// sections below, by the name of its macro.
+// the result; for the type of positions, which are within a quarter of its range; and for one of
+// the sections below, by the name of its macro.
 #include "common.cuh"
 
 typedef POSITION Position;
@@ -209,7 +209,6 @@ struct __align__(COUNT * sizeof(SUM)) Pack {
 // registers, STEP of the depth at a time. While one step's taps and data are multiplied from shared
 // memory, the next one's are on their way to registers. Loads run along the depth where that is how
 // taps or data lie in memory (W_ALONG_DEPTH, X_ALONG_DEPTH).
-constexpr int THREADS = 256, WARP = 32;
 constexpr int POINT_LANES = POINTS_TILE / POINTS_THREAD;
 constexpr int OUTPUT_LANES = OUTPUTS_TILE / OUTPUTS_THREAD;
 static_assert(POINT_LANES * OUTPUT_LANES == THREADS, "every thread has its place");
@@ -449,8 +448,9 @@ extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE) tiles(const Layer
 // the three axes. Neighbouring threads take neighbouring data, which they read from the cache; taps
 // lie in shared memory. Where points and taps move in equal steps (SLIDES), a window of data slides
 // through registers; otherwise points are hops apart that neighbouring threads fill.
-constexpr int THREADS = 256;
-constexpr int EACH = POINTS_THREAD;
+
+// Taps along the last axis that are taken in one go: ROW_TAPS, where all lines have so many.
+constexpr int AT_A_TIME = ROW_TAPS ? ROW_TAPS : SLIDES ? POINTS_THREAD : 1;
 typedef Pack<OUTPUTS_THREAD> Taps;
 
 // Data of a thread's points; where they are CLEAR of the edges nobody asks whether they are there,
@@ -487,19 +487,20 @@ struct Window {
 template <bool CLEAR, bool GUARDED>
 INLINE void add_line(const Layer& p, const X* line, bool in_row, Position at, const Taps* taps,
                      int pitch, SUM (*sums)[POINTS_THREAD]) {
-  const int rows = int(p.depth_extent[3]);
+  const int count = ROW_TAPS ? ROW_TAPS : int(p.depth_extent[3]);
   Window<CLEAR, GUARDED> window;
   if (SLIDES) {
 #pragma unroll
     for (int j = 1; j < POINTS_THREAD; j++) window.read(p, j, line, in_row, at++);
-#pragma unroll EACH
-    for (int k = 0; k < rows; k++, taps += pitch) {
+#pragma unroll AT_A_TIME
+    for (int k = 0; k < count; k++, taps += pitch) {
       window.slide();
       window.read(p, POINTS_THREAD - 1, line, in_row, at++);
       window.add_products(sums, *taps);
     }
   } else {
-    for (int k = 0; k < rows; k++, taps += pitch, at += Position(p.depth_step[3][2])) {
+#pragma unroll AT_A_TIME
+    for (int k = 0; k < count; k++, taps += pitch, at += Position(p.depth_step[3][2])) {
 #pragma unroll
       for (int j = 0; j < POINTS_THREAD; j++)
         window.read(p, j, line, in_row, at + j * Position(p.hop_step));
@@ -619,7 +620,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE) few(const Layer p
 
 // A block sums OUTPUTS_THREAD × POINTS_THREAD of each of its groups: its threads share the depth,
 // each adds all products of its part, then they add their sums.
-constexpr int THREADS = 256;
 constexpr int SUMS = OUTPUTS_THREAD * POINTS_THREAD;
 // Sums that are added at once.
 constexpr int MOST_ADDED = 16384 / (THREADS * int(sizeof(SUM)));
@@ -738,8 +738,6 @@ extern "C" __global__ void __launch_bounds__(THREADS, AT_ONCE) dots(const Layer 
 
 #ifdef REST
 
-constexpr int THREADS = 256;
-
 // Adds the parts of sums of some points, in their order, and finishes them; the sum of no part is
 // zero. Or the sums are where their results will be.
 extern "C" __global__ void __launch_bounds__(THREADS) complete(const Layer p) {
@@ -747,8 +745,9 @@ extern "C" __global__ void __launch_bounds__(THREADS) complete(const Layer p) {
   const Index i = Index(blockIdx.x) * THREADS + threadIdx.x;
   const Index total = Index(p.groups) * p.outputs * p.points;
   if (i >= total) return;
-  const Position point = Position(i % p.points);
-  const int row = int(i / p.points);
+  // Short divisions where they do.
+  const int row = int(total >> 32 ? i / p.points : unsigned(i) / unsigned(p.points));
+  const Position point = Position(i - row * p.points);
   const int group = row / p.outputs, output = row % p.outputs;
   Position element;
   point_place(p, Position(p.first_point) + point, element);
@@ -766,11 +765,8 @@ extern "C" __global__ void __launch_bounds__(THREADS) complete(const Layer p) {
 // Lays out what some of the depth reads for some points as a matrix of each group: zeros where that
 // is beyond the data. Neighbouring threads take neighbouring elements of its rows, which are those
 // of the depth, or of the points (along_depth).
-constexpr int ROWS = 8;          // of each thread
-constexpr int LEAST_LANES = 32;  // along a row
-
 extern "C" __global__ void __launch_bounds__(THREADS) columns(const Layer p) {
-  __shared__ Place rows[ROWS * THREADS / LEAST_LANES];
+  __shared__ Place rows[COLUMN_ROWS * THREADS / WARP];
   const int t = threadIdx.x;
   const int lanes = p.group_lanes, row_lanes = THREADS / lanes;
   const Index count = p.along_depth ? p.split_depth : p.points;  // elements of a row
@@ -778,7 +774,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) columns(const Layer p) {
   unsigned block = blockIdx.x;
   const Index first = Index(block % unsigned(p.point_tiles)) * lanes;
   block /= unsigned(p.point_tiles);
-  const Index first_row = Index(block % p.output_tiles) * (ROWS * row_lanes);
+  const Index first_row = Index(block % p.output_tiles) * (COLUMN_ROWS * row_lanes);
   const int group = int(block / p.output_tiles);
 
   auto place_at = [&](bool depth, Index number) {
@@ -787,7 +783,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) columns(const Layer p) {
     digits_of(Position(p.first_depth + number), p.depth_extent, digits);
     return place_of(digits, p.depth_step, p.depth_x);
   };
-  for (int i = t; i < ROWS * row_lanes; i += THREADS)
+  for (int i = t; i < COLUMN_ROWS * row_lanes; i += THREADS)
     if (first_row + i < height) rows[i] = place_at(!p.along_depth, first_row + i);
   __syncthreads();
   const Index column = first + t % lanes;
@@ -796,7 +792,7 @@ extern "C" __global__ void __launch_bounds__(THREADS) columns(const Layer p) {
   const X* x = (const X*)p.x + group * p.x_group;
   SUM* panel = (SUM*)p.sums + group * height * count + column;
 #pragma unroll
-  for (int i = 0; i < ROWS; i++) {
+  for (int i = 0; i < COLUMN_ROWS; i++) {
     const int row = t / lanes + i * row_lanes;
     if (first_row + row >= height) break;
     const Place there = rows[row];

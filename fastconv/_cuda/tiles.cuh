@@ -1,15 +1,13 @@
 // What the kernels of tiles share: how a thread sums outputs that lie one behind the other.
 //
-// X, SUM, RESULT, CUT and SPARSE are as filters.cu says.
+// X, SUM, RESULT, CUT and SPARSE are as filters.cu says; THREADS, COLUMNS and STEP as
+// _gpu_filters.py.
 
-constexpr int THREADS = 256;
-// Outputs of a thread, and taps for which it holds a window of data in registers.
+// Outputs of a thread.
 constexpr int OUTPUTS = sizeof(SUM) <= 4 ? 8 : sizeof(SUM) <= 8 ? 4 : 2;
-constexpr int STEP = 8;
 // Taps that are read from shared memory at once.
 constexpr int PACK = sizeof(SUM) < 2 ? STEP : 16 / sizeof(SUM);
-// Columns of a block's tile of an image; the other threads stand below.
-constexpr int COLUMNS = 64;
+// Rows of a block's tile of an image.
 constexpr int ROWS = THREADS / COLUMNS * OUTPUTS;
 
 struct __align__(PACK * sizeof(SUM)) Pack {

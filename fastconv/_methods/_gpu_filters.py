@@ -22,7 +22,8 @@ from fastconv._cost import Estimate
 from fastconv._cuda import PLAIN_SHARED_BYTES, Kernels, address, element_options, element_strides
 from fastconv._problem import Problem, Shape
 
-# What the sources agree on with this file.
+# What the sources agree on with this file: threads of a block; columns of its tile of an image, the
+# other threads stand below; taps for which a thread holds a window of data in registers.
 _THREADS = 256
 _COLUMNS = 64
 _STEP = 8
@@ -73,8 +74,14 @@ _FIELDS: list[tuple[Any, ...]] = [
     ("divisor", np.float64),
     ("divisor_rows", np.float64),
 ]
-_FILTERS = Kernels("filters.cu", "Filter", _FIELDS, {"BATCH_AXES": _BATCH_AXES})
-_PASSES = Kernels("passes.cu", "Filter", _FIELDS, {"BATCH_AXES": _BATCH_AXES})
+_CONSTANTS = {
+    "BATCH_AXES": _BATCH_AXES,
+    "THREADS": _THREADS,
+    "COLUMNS": _COLUMNS,
+    "STEP": _STEP,
+}
+_FILTERS = Kernels("filters.cu", "Filter", _FIELDS, _CONSTANTS)
+_PASSES = Kernels("passes.cu", "Filter", _FIELDS, _CONSTANTS)
 _GENERAL = Kernels(
     "general.cu",
     "General",
@@ -98,7 +105,7 @@ _GENERAL = Kernels(
         ("fold", np.int32),
         ("fill", np.uint64, 2),
     ],
-    {"MOST_AXES": _MOST_AXES},
+    {"MOST_AXES": _MOST_AXES, "THREADS": _THREADS},
 )
 
 # A tap of a sum in order, as in general.cu.

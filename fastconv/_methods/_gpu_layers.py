@@ -32,7 +32,10 @@ from fastconv._problem import Activation, Problem, Reason, Shape, Weights
 # What the source agrees on with this file.
 _DIGITS = 4
 _THREADS = 256
-_CHUNK = 128
+_STEP = 8
+_WARP = 32
+# Rows of a panel that each thread fills.
+_COLUMN_ROWS = 8
 
 LAYERS = Kernels(
     "layers.cu",
@@ -87,7 +90,13 @@ LAYERS = Kernels(
         ("along_depth", np.int32),
         ("in_place", np.int32),
     ],
-    constants={"DIGITS": _DIGITS},
+    constants={
+        "DIGITS": _DIGITS,
+        "THREADS": _THREADS,
+        "STEP": _STEP,
+        "WARP": _WARP,
+        "COLUMN_ROWS": _COLUMN_ROWS,
+    },
 )
 
 _DTYPES = (np.float32, np.float64, np.complex64, np.complex128, np.int32)
@@ -96,8 +105,7 @@ _NARROW = 1 << 29
 
 # Tiles: outputs and points of a block, and of a thread, by the bytes of an element. A thread of
 # 8 × 8 does 64 multiply-adds for the 16 elements that it takes from shared memory, one of 4 × 4
-# half as many for each: small ones are for few outputs or points. Steps are 8 deep.
-_STEP = 8
+# half as many for each: small ones are for few outputs or points.
 _TILES: dict[int, tuple[tuple[int, int, int, int], ...]] = {
     4: (
         (128, 128, 8, 8),
@@ -126,6 +134,8 @@ _FEW: dict[int, tuple[tuple[int, ...], int]] = {
     8: ((1, 2, 4), 4),
     16: ((1, 2), 2),
 }
+# Taps along its lines that `few` is compiled for; others take a loop.
+_ROW_TAPS = {False: (1, 3), True: (3, 5, 7)}  # by whether windows slide
 # Bytes of taps that a block of `few` may hold.
 _TAP_BYTES = 32 << 10
 # Groups that neighbouring threads of a block may take, of `few` and `dots`.
@@ -148,17 +158,16 @@ _MOST_SPLITS = 128
 # Cycles that a load from memory takes, and that one from the cache takes.
 _MEMORY_CYCLES = 600
 _CACHE_CYCLES = 40
-# Instructions: for each place in the depth, for each datum that is looked for or known to be there,
-# for each line of the cache that a warp's load touches (in the time of so many), and for each tap.
+# Instructions: for each place in the depth, for each line of taps, for each datum that is looked
+# for or known to be there, for each line of the cache that a warp's load touches (in the time of so
+# many), and for each tap.
 _PLACE_COST = 40
+_ROW_COST = 20
 _LOOK_COST = 6
 _DATUM_COST = 3
 _LINE_COST = 2.4
 _TAP_COST = 4
 _LINE_BYTES = 128
-_WARP = 32
-# Rows of a panel that each thread fills, as in the source.
-_COLUMN_ROWS = 8
 # Blocks that look for taps that are not finite.
 _MOST_LOOKING = 256
 
@@ -492,6 +501,7 @@ def _few_ways(problem: Problem, layout: Layout) -> Iterator[_Way]:
     blocks = math.prod(tiles) * -(-problem.x[1] // lanes.groups)
     loads = 1 if lanes.slides else points
     each = loads * (_DATUM_COST + _line_cost(lanes.step, layout.dtypes[0])) + _TAP_COST
+    each += _ROW_COST / problem.w[3 + lanes.row]
     seconds = _arithmetic_seconds(problem, problem.taps, each, outputs * points)
     cycles = problem.taps * _CACHE_CYCLES
     loaded = tiles[1] * math.prod(problem.x) * layout.dtypes[0].itemsize
@@ -739,7 +749,6 @@ def _tiles(problem: Problem, layout: Layout, way: _Way) -> Launch:
         POINTS_TILE=wide,
         OUTPUTS_THREAD=outputs,
         POINTS_THREAD=points_of_thread,
-        STEP=_STEP,
         X_ALONG_DEPTH=distance(depth) < distance(points),
         W_ALONG_DEPTH=distance(depth, other=True) < taps_apart,
     )
@@ -790,9 +799,15 @@ def _few(problem: Problem, layout: Layout, way: _Way) -> Launch:
         OUTPUTS_THREAD=outputs,
         POINTS_THREAD=each,
         SLIDES=lanes.slides,
+        ROW_TAPS=_row_taps(problem.w[3 + lanes.row], lanes.slides),
     )
     blocks = math.prod(tiles) * -(-problem.x[1] // lanes.groups)
     return Launch("few", options, blocks, LAYERS.parameters(**fields).tobytes(), chunk * tap_bytes)
+
+
+def _row_taps(taps: int, slides: bool) -> int:
+    """Return the taps along a line that a kernel is compiled for; 0 for any."""
+    return taps if taps in _ROW_TAPS[slides] else 0
 
 
 def _dots(problem: Problem, layout: Layout, way: _Way) -> Launch:
@@ -1114,16 +1129,23 @@ def _macros(size: int, most: int | None) -> Iterator[tuple[str, dict[str, int]]]
                     "POINTS_TILE": wide,
                     "OUTPUTS_THREAD": outputs,
                     "POINTS_THREAD": points,
-                    "STEP": _STEP,
                     "X_ALONG_DEPTH": along,
                     "W_ALONG_DEPTH": (number + along) % 2,
                 },
             )
     options, points = _FEW[size]
-    for outputs in options[:most]:
-        for slides in (0, 1):
-            macros = {"OUTPUTS_THREAD": outputs, "POINTS_THREAD": points, "SLIDES": slides}
-            yield "FEW", macros
+    for number, outputs in enumerate(options[:most]):
+        for slides in (False, True):
+            row_taps = (*_ROW_TAPS[slides], 0)[number % (len(_ROW_TAPS[slides]) + 1)]
+            yield (
+                "FEW",
+                {
+                    "OUTPUTS_THREAD": outputs,
+                    "POINTS_THREAD": points,
+                    "SLIDES": slides,
+                    "ROW_TAPS": row_taps,
+                },
+            )
     for outputs, points in _DOTS[size][:most]:
         yield "DOTS", {"OUTPUTS_THREAD": outputs, "POINTS_THREAD": points}
 

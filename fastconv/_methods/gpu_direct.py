@@ -152,7 +152,8 @@ def uploaded(w: np.ndarray) -> Any:
     w = np.ascontiguousarray(w)
     if w.nbytes > _MOST_KEPT_BYTES:
         return cupy.asarray(w)
-    return _uploaded(w.tobytes(), w.dtype.str, w.shape, cupy.cuda.runtime.getDevice())
+    device = cupy.cuda.runtime.getDevice()
+    return _uploaded(w.tobytes(), w.dtype.str, w.shape, device, _devices.stream(device))
 
 
 # Bytes up to which a kernel is looked for among those.
@@ -160,9 +161,10 @@ _MOST_KEPT_BYTES = 1 << 16
 
 
 @functools.lru_cache(maxsize=_KEPT_KERNELS)
-def _uploaded(content: bytes, dtype: str, shape: tuple[int, ...], device: int) -> Any:
+def _uploaded(
+    content: bytes, dtype: str, shape: tuple[int, ...], device: int, stream: int | None
+) -> Any:
+    """Bring a kernel there for one stream: others would have to wait for it, and it for them."""
     import cupy
 
-    array = cupy.asarray(np.frombuffer(content, dtype).reshape(shape))
-    _devices.wait(device)  # who finds it may be on another stream
-    return array
+    return cupy.asarray(np.frombuffer(content, dtype).reshape(shape))

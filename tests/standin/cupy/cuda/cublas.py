@@ -56,9 +56,9 @@ def gemmStridedBatchedEx(
     c = _stack(C, dtype, m, n, ldc, strideC, batchCount)
     if batchCount > 1 and strideC < (n - 1) * ldc + m and strideC * batchCount > ldc:
         raise CUBLASError("the products overlap")
-    factors = [np.array(f.transpose(0, 2, 1) if t else f) for f, t in ((a, transa), (b, transb))]
+    factors = [f.transpose(0, 2, 1) if t else f for f, t in ((a, transa), (b, transb))]
     if computeType == CUBLAS_COMPUTE_32F_FAST_TF32:
-        factors = [_cut(f) for f in factors]
+        factors = [_cut(np.ascontiguousarray(f)) for f in factors]
     scale, kept = (_scale(address, dtype) for address in (alpha, beta))
     with np.errstate(all="ignore"):
         products = scale * np.matmul(*factors)
