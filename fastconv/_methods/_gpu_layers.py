@@ -136,6 +136,8 @@ _FEW: dict[int, tuple[tuple[int, ...], int]] = {
 }
 # Taps along its lines that `few` is compiled for; others take a loop.
 _ROW_TAPS = {False: (1, 3), True: (3, 5, 7)}  # by whether windows slide
+# Bytes of such a line: longer ones leave a thread too few registers.
+_MOST_LINE_BYTES = 48
 # Bytes of taps that a block of `few` may hold.
 _TAP_BYTES = 32 << 10
 # Groups that neighbouring threads of a block may take, of `few` and `dots`.
@@ -799,15 +801,15 @@ def _few(problem: Problem, layout: Layout, way: _Way) -> Launch:
         OUTPUTS_THREAD=outputs,
         POINTS_THREAD=each,
         SLIDES=lanes.slides,
-        ROW_TAPS=_row_taps(problem.w[3 + lanes.row], lanes.slides),
+        ROW_TAPS=_row_taps(problem.w[3 + lanes.row], lanes.slides, problem.dtype.itemsize),
     )
     blocks = math.prod(tiles) * -(-problem.x[1] // lanes.groups)
     return Launch("few", options, blocks, LAYERS.parameters(**fields).tobytes(), chunk * tap_bytes)
 
 
-def _row_taps(taps: int, slides: bool) -> int:
+def _row_taps(taps: int, slides: bool, size: int) -> int:
     """Return the taps along a line that a kernel is compiled for; 0 for any."""
-    return taps if taps in _ROW_TAPS[slides] else 0
+    return taps if taps in _ROW_TAPS[slides] and taps * size <= _MOST_LINE_BYTES else 0
 
 
 def _dots(problem: Problem, layout: Layout, way: _Way) -> Launch:
@@ -1137,6 +1139,7 @@ def _macros(size: int, most: int | None) -> Iterator[tuple[str, dict[str, int]]]
     for number, outputs in enumerate(options[:most]):
         for slides in (False, True):
             row_taps = (*_ROW_TAPS[slides], 0)[number % (len(_ROW_TAPS[slides]) + 1)]
+            row_taps = _row_taps(row_taps, slides, size)
             yield (
                 "FEW",
                 {
