@@ -241,7 +241,8 @@ def _on_host(function):
         for on_device, copy in copies.values():
             if result is copy:
                 return on_device
-        return cupy.asarray(result) if isinstance(result, np.ndarray) else result
+        comes_from_there = copies and isinstance(result, np.ndarray)
+        return cupy.asarray(result) if comes_from_there else result
 
     return with_host_arrays
 
@@ -282,6 +283,9 @@ class DevicePlan:
     @property
     def __class__(self):
         return type(self._plan)
+
+    def __reduce_ex__(self, protocol):
+        return DevicePlan, (self._plan,)
 
     def __call__(self, *args, **kwargs):
         return _travel(self._SIGNATURE, args, kwargs, self._plan)

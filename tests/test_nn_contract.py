@@ -8,6 +8,7 @@ import pickle
 import tracemalloc
 import warnings
 
+import backend
 import layers
 import numpy as np
 import pytest
@@ -406,7 +407,7 @@ def test_outs_that_cannot_be(rng):
     read_only = np.zeros((1, 1, 7))
     read_only.flags.writeable = False
     for out, error, message in (
-        ([0], TypeError, "out must be a NumPy array"),
+        ([0], TypeError, "out must be an? .*array"),
         (np.zeros((1, 7)), ValueError, "out has shape"),
         (np.zeros((1, 1, 7), "f"), ValueError, "out has dtype"),
         (np.zeros((1, 1, 7), ">f8"), ValueError, "out has dtype"),
@@ -712,7 +713,9 @@ def test_shapes_alone_are_enough():
     told = fastconv.explain(
         nn.conv3d, Spec((64, 512, 400, 400, 400), "f"), Spec((512, 512, 3, 3, 3), "f"), stride=2
     )
-    assert {c.name for c in told.candidates if c.predicted is not None} >= {"gemm", "reference"}
+    # A GPU's arrays for matrix products have positions of 32 bits.
+    expected = {"direct"} if backend.on_gpu else {"gemm", "reference"}
+    assert {c.name for c in told.candidates if c.predicted is not None} >= expected
 
 
 @pytest.mark.parametrize("dtype", ["float32", "complex128"])
@@ -745,6 +748,7 @@ def nn_shape(x, w, padding):
     return (x[0], w[0], *space)
 
 
+@pytest.mark.cpu_only("what NumPy allocates")
 def test_methods_take_no_more_memory_than_allowed(rng):
     """NumPy's part of it; all patches at once would be three times what is allowed."""
     x, w = normal(rng, (1, 2, 1000, 1000), "f"), normal(rng, (2, 2, 5, 5), "f")
