@@ -136,8 +136,7 @@ _FEW: dict[int, tuple[tuple[int, ...], int]] = {
 }
 # Taps along its lines that `few` is compiled for; others take a loop.
 _ROW_TAPS = {False: (1, 3), True: (3, 5, 7)}  # by whether windows slide
-# Bytes of such a line: longer ones leave a thread too few registers.
-_MOST_LINE_BYTES = 48
+_ROW_BYTES = 160  # of all outputs of a thread, which registers hold
 # Bytes of taps that a block of `few` may hold.
 _TAP_BYTES = 32 << 10
 # Groups that neighbouring threads of a block may take, of `few` and `dots`.
@@ -778,6 +777,8 @@ def _few(problem: Problem, layout: Layout, way: _Way) -> Launch:
     depth = [depth[0], *(depth[1 + a] for a in axes)]
     taps = math.prod(problem.w[3:])
     tap_bytes = taps * outputs * lanes.groups * problem.dtype.itemsize
+    row_taps = problem.w[3 + lanes.row]
+    known = _row_taps(lanes.slides, outputs, problem.dtype.itemsize)
     chunk = min(_TAP_BYTES // tap_bytes, problem.w[2])
     tiles = -(-problem.w[1] // outputs), -(-lanes.cells // (_THREADS // lanes.groups))
     fields = fields_of(problem, layout, points, depth, axes) | {
@@ -801,15 +802,15 @@ def _few(problem: Problem, layout: Layout, way: _Way) -> Launch:
         OUTPUTS_THREAD=outputs,
         POINTS_THREAD=each,
         SLIDES=lanes.slides,
-        ROW_TAPS=_row_taps(problem.w[3 + lanes.row], lanes.slides, problem.dtype.itemsize),
+        ROW_TAPS=row_taps if row_taps in known else 0,
     )
     blocks = math.prod(tiles) * -(-problem.x[1] // lanes.groups)
     return Launch("few", options, blocks, LAYERS.parameters(**fields).tobytes(), chunk * tap_bytes)
 
 
-def _row_taps(taps: int, slides: bool, size: int) -> int:
-    """Return the taps along a line that a kernel is compiled for; 0 for any."""
-    return taps if taps in _ROW_TAPS[slides] and taps * size <= _MOST_LINE_BYTES else 0
+def _row_taps(slides: bool, outputs: int, size: int) -> Shape:
+    """Return the taps along lines that a kernel is compiled for, by the outputs of a thread."""
+    return tuple(n for n in _ROW_TAPS[slides] if n * outputs * size <= _ROW_BYTES)
 
 
 def _dots(problem: Problem, layout: Layout, way: _Way) -> Launch:
@@ -1138,15 +1139,14 @@ def _macros(size: int, most: int | None) -> Iterator[tuple[str, dict[str, int]]]
     options, points = _FEW[size]
     for number, outputs in enumerate(options[:most]):
         for slides in (False, True):
-            row_taps = (*_ROW_TAPS[slides], 0)[number % (len(_ROW_TAPS[slides]) + 1)]
-            row_taps = _row_taps(row_taps, slides, size)
+            known = (*_row_taps(slides, outputs, size), 0)
             yield (
                 "FEW",
                 {
                     "OUTPUTS_THREAD": outputs,
                     "POINTS_THREAD": points,
                     "SLIDES": slides,
-                    "ROW_TAPS": row_taps,
+                    "ROW_TAPS": known[number % len(known)],
                 },
             )
     for outputs, points in _DOTS[size][:most]:
