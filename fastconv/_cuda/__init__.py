@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -136,6 +137,53 @@ class Kernels:
         large = shared > PLAIN_SHARED_BYTES
         kernel = _function(self, options, name, large, cupy.cuda.runtime.getDevice())
         kernel((blocks,), (threads,), (parameters,), shared_mem=shared)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Launch:
+    """
+    A kernel with everything but what differs from one time to the next: the addresses of arrays.
+
+    Attributes
+    ----------
+    kernels : Kernels
+        Of its source.
+    name : str
+        Its own.
+    threads : int
+        Of a block.
+    parameters : bytes
+        The struct, in which what differs is zero.
+    blocks : int
+        Of the grid; 0 where they differ, too.
+    options : tuple of str
+        What its source is compiled with; none where that differs, too.
+    shared : int
+        Bytes of shared memory that its size is not known of before.
+    """
+
+    kernels: Kernels
+    name: str
+    threads: int
+    parameters: bytes
+    blocks: int = 0
+    options: tuple[str, ...] = ()
+    shared: int = 0
+
+    def start(self, options: tuple[str, ...] = (), blocks: int = 0, /, **fields: float) -> None:
+        """Start it on the current device and stream, with the other fields of its struct."""
+        # NumPy would copy a struct field by field.
+        parameters = np.ndarray((), self.kernels.dtype, bytearray(self.parameters))
+        for field, value in fields.items():
+            parameters[field] = value
+        self.kernels.launch(
+            self.name,
+            options or self.options,
+            blocks or self.blocks,
+            self.threads,
+            parameters,
+            self.shared,
+        )
 
 
 @functools.lru_cache(maxsize=1024)

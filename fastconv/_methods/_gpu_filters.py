@@ -19,7 +19,14 @@ import numpy as np
 
 from fastconv import _cost
 from fastconv._cost import Estimate
-from fastconv._cuda import PLAIN_SHARED_BYTES, Kernels, address, element_options, element_strides
+from fastconv._cuda import (
+    PLAIN_SHARED_BYTES,
+    Kernels,
+    Launch,
+    address,
+    element_options,
+    element_strides,
+)
 from fastconv._problem import Problem, Shape
 
 # What the sources agree on with this file: threads of a block; columns of its tile of an image, the
@@ -215,25 +222,6 @@ def _plan(axes: list[_Axis]) -> _Plan | None:
     return _Plan(planes, rows, columns, channels, batch)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _Launch:
-    """A kernel and everything that it takes but the addresses of arrays."""
-
-    kernels: Kernels
-    name: str
-    options: tuple[str, ...]
-    blocks: int
-    parameters: np.ndarray
-    shared: int = 0
-
-    def start(self, **addresses: int) -> None:
-        """Start the kernel on the current device and stream."""
-        parameters = self.parameters.copy()
-        for field, value in addresses.items():
-            parameters[field] = value
-        self.kernels.launch(self.name, self.options, self.blocks, _THREADS, parameters, self.shared)
-
-
 class Form(NamedTuple):
     """What a launch depends on, beside the problem: how arrays lie, and what is done to sums."""
 
@@ -283,7 +271,7 @@ def correlate(
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _correlation(problem: Problem, form: Form) -> _Launch:
+def _correlation(problem: Problem, form: Form) -> Launch:
     axes = _axes(problem, form.x, form.w, form.out)
     plan = _plan(axes)
     if plan is None:
@@ -324,7 +312,7 @@ def _tiles(problem: Problem, plan: _Plan) -> tuple[tuple[int, int], int]:
     return tiles, math.prod((*tiles, plan.planes.outputs, *(a.outputs for a in plan.batch)))
 
 
-def _images(problem: Problem, form: Form, plan: _Plan) -> _Launch:
+def _images(problem: Problem, form: Form, plan: _Plan) -> Launch:
     dtype = problem.dtype
     chunk = [min(_IMAGE_CHUNK, a.taps) for a in (plan.rows, plan.columns)]
     while (
@@ -335,10 +323,12 @@ def _images(problem: Problem, form: Form, plan: _Plan) -> _Launch:
         chunk[longest] = -(-half // _STEP) * _STEP if chunk[longest] > _STEP else half
     tiles, blocks = _tiles(problem, plan)
     parameters = _FILTERS.parameters(**_parameters(problem, form, plan), tiles=tiles, chunk=chunk)
-    return _Launch(_FILTERS, "image", options(problem, form), blocks, parameters, shared)
+    return Launch(
+        _FILTERS, "image", _THREADS, parameters.tobytes(), blocks, options(problem, form), shared
+    )
 
 
-def _lines(problem: Problem, form: Form, plan: _Plan) -> _Launch:
+def _lines(problem: Problem, form: Form, plan: _Plan) -> Launch:
     dtype, columns = problem.dtype, plan.columns
     each = outputs_of_thread(dtype)
     # As few threads a line as take it whole, where there are lines enough for the others.
@@ -356,7 +346,9 @@ def _lines(problem: Problem, form: Form, plan: _Plan) -> _Launch:
     parameters = _FILTERS.parameters(
         **_parameters(problem, form, plan), tiles=tiles, chunk=(1, chunk), width=width
     )
-    return _Launch(_FILTERS, "line", options(problem, form), blocks, parameters, shared)
+    return Launch(
+        _FILTERS, "line", _THREADS, parameters.tobytes(), blocks, options(problem, form), shared
+    )
 
 
 def correlate_twice(
@@ -400,7 +392,7 @@ def correlate_twice(
 @functools.lru_cache(maxsize=_KEPT)
 def _two_passes(
     problem: Problem, form: Form, first: int, between: np.dtype[Any], divisor_rows: int
-) -> _Launch | None:
+) -> Launch | None:
     plan = _plan(_axes(problem, form.x, form.w, form.out))
     if plan is None or plan.channels.outputs > 1 or plan.planes.slides:
         return None
@@ -414,7 +406,7 @@ def _two_passes(
         **_parameters(problem, form, plan), tiles=tiles, divisor_rows=divisor_rows
     )
     chosen = (*options(problem, form), *element_options(BETWEEN=between))
-    return _Launch(_PASSES, "two_passes", chosen, blocks, parameters, shared)
+    return Launch(_PASSES, "two_passes", _THREADS, parameters.tobytes(), blocks, chosen, shared)
 
 
 def correlate_in_order(problem: Problem, x: Any, taps: Any, fold: int, out: Any) -> None:
@@ -438,7 +430,7 @@ def correlate_in_order(problem: Problem, x: Any, taps: Any, fold: int, out: Any)
 
 
 @functools.lru_cache(maxsize=_KEPT)
-def _ordered(problem: Problem, form: Form, taps: int, fold: int) -> _Launch:
+def _ordered(problem: Problem, form: Form, taps: int, fold: int) -> Launch:
     axes = _axes(problem, form.x, form.w, form.out)
     plan = _plan(axes)
     shared = 0 if plan is None else _in_order_bytes(problem.dtype, plan, taps)
@@ -455,7 +447,9 @@ def _ordered(problem: Problem, form: Form, taps: int, fold: int) -> _Launch:
         step=step,
     )
     chosen = options(problem, form, ordered=True)
-    return _Launch(_FILTERS, "image_in_order", chosen, blocks, parameters, shared)
+    return Launch(
+        _FILTERS, "image_in_order", _THREADS, parameters.tobytes(), blocks, chosen, shared
+    )
 
 
 def _general(
@@ -466,7 +460,7 @@ def _general(
     count: int,
     taps: int,
     fold: int = 0,
-) -> _Launch:
+) -> Launch:
     """Return a launch of one thread an output; the axes that slide come first."""
     axes = sorted(axes, key=lambda a: not a.slides)
     parameters = _GENERAL.parameters(
@@ -486,7 +480,7 @@ def _general(
         fill=fill(problem),
     )
     chosen = options(problem, form, ordered=name == "ordered")
-    return _Launch(_GENERAL, name, chosen, -(-count // _THREADS), parameters)
+    return Launch(_GENERAL, name, _THREADS, parameters.tobytes(), -(-count // _THREADS), chosen)
 
 
 def options(problem: Problem, form: Form, *, ordered: bool = False) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ import numpy as np
 
 from fastconv import _cost, _gpu_rates
 from fastconv._cost import Estimate
-from fastconv._cuda import Kernels, address, element_options, element_strides
+from fastconv._cuda import Kernels, Launch, address, element_options, element_strides
 from fastconv._methods import _rounding
 from fastconv._methods._phases import phases
 from fastconv._problem import Activation, Problem, Reason, Shape, Weights
@@ -634,41 +634,6 @@ def _dot_lanes(problem: Problem, layout: Layout) -> int:
 # --- launches -------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Launch:
-    """
-    A kernel with everything but the addresses of the arrays.
-
-    Attributes
-    ----------
-    kernel : str
-        Its name.
-    options : tuple of str
-        What its source is compiled with.
-    blocks : int
-        Of the grid.
-    parameters : bytes
-        The struct, in which those are zero.
-    shared : int
-        Bytes of shared memory that its size is not known of before.
-    """
-
-    kernel: str
-    options: tuple[str, ...]
-    blocks: int
-    parameters: bytes
-    shared: int = 0
-
-    def start(self, blocks: int = 0, **fields: int) -> None:
-        """Start it on arrays, with what differs from one time to the next."""
-        # NumPy would copy it field by field.
-        parameters = np.ndarray((), LAYERS.dtype, bytearray(self.parameters))
-        for field, value in fields.items():
-            parameters[field] = value
-        blocks = blocks or self.blocks
-        LAYERS.launch(self.kernel, self.options, blocks, _THREADS, parameters, self.shared)
-
-
 def compiled_for(
     section: str, dtype: np.dtype[Any], layout: Layout, narrow: bool, **macros: int
 ) -> tuple[str, ...]:
@@ -754,7 +719,7 @@ def _tiles(problem: Problem, layout: Layout, way: _Way) -> Launch:
         W_ALONG_DEPTH=distance(depth, other=True) < taps_apart,
     )
     blocks = math.prod(tiles) * problem.x[1] * way.splits
-    return Launch("tiles", options, blocks, LAYERS.parameters(**fields).tobytes())
+    return Launch(LAYERS, "tiles", _THREADS, LAYERS.parameters(**fields).tobytes(), blocks, options)
 
 
 def _few(problem: Problem, layout: Layout, way: _Way) -> Launch:
@@ -805,7 +770,15 @@ def _few(problem: Problem, layout: Layout, way: _Way) -> Launch:
         ROW_TAPS=row_taps if row_taps in known else 0,
     )
     blocks = math.prod(tiles) * -(-problem.x[1] // lanes.groups)
-    return Launch("few", options, blocks, LAYERS.parameters(**fields).tobytes(), chunk * tap_bytes)
+    return Launch(
+        LAYERS,
+        "few",
+        _THREADS,
+        LAYERS.parameters(**fields).tobytes(),
+        blocks,
+        options,
+        chunk * tap_bytes,
+    )
 
 
 def _row_taps(slides: bool, outputs: int, size: int) -> Shape:
@@ -835,7 +808,7 @@ def _dots(problem: Problem, layout: Layout, way: _Way) -> Launch:
         POINTS_THREAD=each,
     )
     blocks = math.prod(tiles) * -(-problem.x[1] // groups) * way.splits
-    return Launch("dots", options, blocks, LAYERS.parameters(**fields).tobytes())
+    return Launch(LAYERS, "dots", _THREADS, LAYERS.parameters(**fields).tobytes(), blocks, options)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -845,7 +818,7 @@ def _completion(problem: Problem, layout: Layout, in_place: bool) -> Launch:
     points, depth = (in_order(d(problem, layout)) for d in (points_of, depth_of))
     fields = fields_of(problem, layout, points, depth) | {"in_place": in_place}
     options = compiled_for("REST", dtype, layout, is_narrow(problem, layout))
-    return Launch("complete", options, 0, LAYERS.parameters(**fields).tobytes())
+    return Launch(LAYERS, "complete", _THREADS, LAYERS.parameters(**fields).tobytes(), 0, options)
 
 
 def complete(
@@ -876,7 +849,7 @@ def complete(
     first, count = points or (0, point_count(problem))
     total = problem.x[1] * problem.w[1] * count
     _completion(problem, layout, parts > 0 and "sums" not in addresses).start(
-        -(-total // _THREADS), splits=parts, first_point=first, points=count, **addresses
+        (), -(-total // _THREADS), splits=parts, first_point=first, points=count, **addresses
     )
 
 
@@ -887,7 +860,7 @@ def _columns(problem: Problem, layout: Layout, depth: tuple[Digit, ...]) -> Laun
     fields = fields_of(problem, layout, points, depth)
     layout = replace(layout, dtypes=(layout.dtypes[0], dtype, dtype))
     options = compiled_for("REST", dtype, layout, is_narrow(problem, layout))
-    return Launch("columns", options, 0, LAYERS.parameters(**fields).tobytes())
+    return Launch(LAYERS, "columns", _THREADS, LAYERS.parameters(**fields).tobytes(), 0, options)
 
 
 def columns(
@@ -921,6 +894,7 @@ def columns(
     lanes = min(max(_power_of_two(across), _WARP), _THREADS)
     tiles = -(-across // lanes), -(-down // (_COLUMN_ROWS * (_THREADS // lanes)))
     _columns(problem, layout, depth).start(
+        (),
         math.prod(tiles) * problem.x[1],
         first_point=points[0],
         points=points[1],
@@ -944,7 +918,9 @@ def look(problem: Problem, taps: Any, flag: Any) -> None:
     options = compiled_for("REST", problem.dtype, layout, is_narrow(problem, layout))
     parameters = LAYERS.parameters(**fields_of(problem, layout, points, depth)).tobytes()
     blocks = min(-(-math.prod(problem.w) // _THREADS), _MOST_LOOKING)
-    Launch("look", options, blocks, parameters).start(w=address(taps), out=address(flag))
+    Launch(LAYERS, "look", _THREADS, parameters, blocks, options).start(
+        w=address(taps), out=address(flag)
+    )
 
 
 _MAKERS = {"tiles": _tiles, "few": _few, "dots": _dots}

@@ -24,7 +24,7 @@ import numpy as np
 
 from fastconv import _cost
 from fastconv._cost import Estimate
-from fastconv._cuda import ELEMENT_TYPES, Kernels, address, element_options, element_strides
+from fastconv._cuda import ELEMENT_TYPES, Kernels, Launch, address, element_options, element_strides
 from fastconv._gpu_rates import describe
 from fastconv._methods import _blocking, _rounding, gpu_direct
 from fastconv._methods._blocking import AxisBlocks, Cut, Fit
@@ -539,23 +539,6 @@ class Along:
     pitch: int = 0
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Launch:
-    """A copy into blocks or out of them, but for the arrays."""
-
-    name: str
-    blocks: int
-    shared: int
-    parameters: np.ndarray
-
-    def start(self, options: tuple[str, ...], **values: float) -> None:
-        """Start it with the other fields of the struct."""
-        parameters = self.parameters.copy()
-        for field, value in values.items():
-            parameters[field] = value
-        KERNELS.launch(self.name, options, self.blocks, _THREADS, parameters, self.shared)
-
-
 def _launch(
     name: str,
     dtype: np.dtype[Any],
@@ -616,7 +599,8 @@ def _launch(
         **values,
     )
     tiles = -(-rows >> _TILE_BITS - bits) * across
-    return Launch(name + "_turned" * turned, tiles, shared, parameters)
+    kernel = name + "_turned" * turned
+    return Launch(KERNELS, kernel, _THREADS, parameters.tobytes(), tiles, shared=shared)
 
 
 def _order(problem: Problem, layout: Layout, strides: Shape) -> Shape:
