@@ -89,6 +89,10 @@ extern "C" __global__ void waits_for_ever(const Params p) {
   else __syncthreads();
 }
 
+extern "C" __global__ void rounded_twice(const Params p) {
+  p.y[0] = __fadd_rn(__fmul_rn(p.x[0], p.x[0]), -1.0f);
+}
+
 extern "C" __global__ void warps(const Params p) {
   float sum = p.x[threadIdx.x];
   for (int step = 16; step; step /= 2) sum += __shfl_down_sync(0xffffffff, sum, step);
@@ -221,6 +225,12 @@ def test_blocks_with_barriers_and_shared_memory(cupy, run, rng, monkeypatch, rev
     run("warps", cupy.asarray(x), y, (64,))
     np.testing.assert_array_equal(y.get(), x.ravel()[:64].reshape(2, 32).sum(1))
     cupy._standin.check_guards()
+
+
+def test_what_is_not_to_be_fused_is_not(cupy, run):
+    x = np.float32(1 + 2.0**-13)
+    y = run("rounded_twice", cupy.asarray([x], "f"), cupy.zeros(1, "f"), (1,))
+    assert y[0] == x * x - np.float32(1)
 
 
 def test_launches_are_recorded(cupy, run):

@@ -29,7 +29,9 @@ FLAGS = (
     "-fPIC",
     "-fvisibility=hidden",  # a kernel may have the name of a function of the C library
     "-shared",
-    "-ffp-contract=off",
+    # As NVRTC does: a product and a sum may be rounded once.
+    "-ffp-contract=fast",
+    "-fexpensive-optimizations",
     "-fno-strict-aliasing",
     "-fsanitize=alignment,bounds",
 )

@@ -556,8 +556,18 @@ EMULATOR_BITS(__float_as_uint, float, unsigned)
 EMULATOR_BITS(__longlong_as_double, long long, double)
 EMULATOR_BITS(__double_as_longlong, double, long long)
 
+// Other products and sums may be fused, as NVRTC does; these are never.
+#if defined(__x86_64__)
+#define EMULATOR_KEEP(value) asm("" : "+x"(value))
+#else
+#define EMULATOR_KEEP(value) asm("" : "+w"(value))
+#endif
 #define EMULATOR_ARITHMETIC(name, type, expression) \
-  static inline type name(type a, type b) { return expression; }
+  static inline type name(type a, type b) {         \
+    type result = expression;                       \
+    EMULATOR_KEEP(result);                          \
+    return result;                                  \
+  }
 EMULATOR_ARITHMETIC(__fadd_rn, float, a + b)
 EMULATOR_ARITHMETIC(__fsub_rn, float, a - b)
 EMULATOR_ARITHMETIC(__fmul_rn, float, a* b)
