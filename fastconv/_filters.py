@@ -105,6 +105,13 @@ def check_input(input: Any) -> Any:
     return array
 
 
+def beside(input: Any, weights: Any) -> Any:
+    """Return the input, checked: what is no array goes where the weights are."""
+    if isinstance(input, (np.ndarray, Spec)):
+        return check_input(input)
+    return check_input(_devices.moved(input, _devices.of(weights)))
+
+
 def as_numbers(input: Any) -> Any:
     """Return the input as an array of numbers, or the Spec that it is."""
     array = input if isinstance(input, Spec) else _devices.as_array(input)
@@ -506,7 +513,7 @@ def correlate_dense(
     *,
     convolution: bool,
 ) -> np.ndarray:
-    input = check_input(input)
+    input = beside(input, weights)
     weights = apart(input, weights, output)
     complex_weights = weights.dtype.kind == "c"
     if complex_weights and not convolution:

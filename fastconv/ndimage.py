@@ -30,6 +30,7 @@ from fastconv._filters import (
     Pass,
     apart,
     as_numbers,
+    beside,
     by_weights,
     check_axes,
     check_cval,
@@ -88,7 +89,7 @@ def _lower_dense_planned(
     *,
     convolution: bool,
 ) -> Call:
-    bound, input = check_accuracy(accuracy), check_input(input)
+    bound, input = check_accuracy(accuracy), beside(input, weights)
     check_plannable(input, output)
     weights = on_host(input, weights)
     values = np.full(weights.shape, np.pi) if isinstance(weights, Spec) else check_real(weights)
@@ -350,7 +351,7 @@ def _lower_correlate1d(
     *,
     accuracy: Any = DEFAULT,
 ) -> Call:
-    input = check_input(input)
+    input = beside(input, weights)
     only = _line_pass(input, check_real(on_host(input, weights)), axis, mode, origin)
     return lower_planned(input, [only], cval, output, check_accuracy(accuracy))
 
@@ -430,7 +431,7 @@ def correlate1d(
     >>> fastconv.ndimage.correlate1d([2, 8, 0, 4, 1, 9, 9, 0], [1, 3])
     array([ 8, 26,  8, 12,  7, 28, 36,  9])
     """
-    array = check_input(input)
+    array = beside(input, weights)
     w = apart(array, weights, output)
     if w.dtype.kind == "c":
         w = w.conj()
@@ -498,7 +499,7 @@ def convolve1d(
     >>> fastconv.ndimage.convolve1d([2, 8, 0, 4, 1, 9, 9, 0], [1, 3])
     array([14, 24,  4, 13, 12, 36, 27,  0])
     """
-    array = check_input(input)
+    array = beside(input, weights)
     w, origin = _flipped(apart(array, weights, output), origin)
     bound = check_accuracy(accuracy)
     return _correlate_line(array, w, axis, output, mode, cval, origin, bound)

@@ -17,7 +17,7 @@ from fastconv import _devices
 from fastconv._cost import Estimate
 from fastconv._methods import _blocks, _gpu_filters, _gpu_layers, _rounding
 from fastconv._methods._gpu_filters import ORDERED_TAP
-from fastconv._problem import Problem, Reason
+from fastconv._problem import Boundary, Problem, Reason
 
 NAME = "gpu_direct"
 PLAIN = True
@@ -117,19 +117,15 @@ class Runner:
             Address of an int32 on the GPU: where that is zero nothing is done. 0 for always.
         """
         problem = self.problem
-        if problem.empty:
-            fill_empty(problem, out)
+        filled = problem.boundary is Boundary.CONSTANT
+        if 0 in problem.w or 0 in problem.out or (0 in problem.x and not filled):
+            out[...] = 0  # sums of nothing
         elif _blocks.is_ordered(problem):
             _gpu_filters.correlate_in_order(problem, x, kernel.taps, 0, out)
         else:
             _gpu_filters.correlate(
                 problem, x, kernel.taps, out, sparse=kernel.sparse, only_if=only_if
             )
-
-
-def fill_empty(problem: Problem, out: Any) -> None:
-    """Fill what a problem without data, taps or results has for outputs: empty sums."""
-    out[...] = 0
 
 
 def in_order(problem: Problem, w: np.ndarray) -> np.ndarray:

@@ -17,16 +17,22 @@ from fastconv import _devices
 from fastconv._cost import Estimate
 from fastconv._methods import _blocks, _gpu_filters, _lines, gpu_direct, separable
 from fastconv._methods._gpu_filters import ORDERED_TAP
-from fastconv._problem import Boundary, Lines, Problem, Shape
+from fastconv._problem import Boundary, Lines, Problem, Reason, Shape
 
 NAME = "gpu_separable"
 PLAIN = False
 # As SciPy tells whether a line is symmetric.
 _SYMMETRY = float(np.finfo(np.float64).eps)
 
-reject = separable.reject
 least = separable.least
 error = separable.error
+
+
+def reject(problem: Problem) -> Reason | None:
+    """Take what the host's passes take, but no kernel to be split that meets a fill."""
+    if not problem.lines and problem.boundary is Boundary.CONSTANT and problem.fill != 0:
+        return Reason.PASSES
+    return separable.reject(problem)
 
 
 def _passes(problem: Problem) -> Shape:
