@@ -100,7 +100,9 @@ def pytest_collection_modifyitems(config, items):
     backend, share = config.getoption("--backend"), config.getoption("--share")
 
     def is_wanted(item):
-        return _drawn(item) < share and (backend != "numpy" or not _is_of_a_gpu(item))
+        # Of sources a share of what they are compiled with is drawn, not of the tests.
+        drawn = _drawn(item) < share or item.path.stem == "test_cuda_sources"
+        return drawn and (backend != "numpy" or not _is_of_a_gpu(item))
 
     config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
     items[:] = filter(is_wanted, items)

@@ -87,21 +87,28 @@ def compiled(nvrtc, variants, *options):
         return list(pool.map(lambda v: nvrtc.compile(v[0], (*options, *v[1])), variants))
 
 
+@pytest.fixture
+def drawn(pytestconfig):
+    """Draws the part of some variants that is asked for, evenly and at least one."""
+    step = round(1 / pytestconfig.getoption("--share"))
+    return lambda variants: variants[::step]
+
+
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_source_compiles_with_all_its_options(nvrtc, source):
+def test_a_source_compiles_with_all_its_options(nvrtc, source, drawn):
     """Those of plain kernels are the next test's."""
     variants = variants_of(source)
     assert variants, "no method tells what the source is compiled with"
-    others = [variant for variant in variants if not plain(variant[1])]
+    others = drawn([variant for variant in variants if not plain(variant[1])])
     for architecture in ARCHITECTURES:
         half = others[ARCHITECTURES.index(architecture) :: len(ARCHITECTURES)]
         compiled(nvrtc, half, "--std=c++17", f"--gpu-architecture=compute_{architecture}")
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_plain_kernels_spill_no_registers(nvrtc, source):
+def test_plain_kernels_spill_no_registers(nvrtc, source, drawn):
     """They are what most calls take: compiled for every architecture, down to its registers."""
-    variants = [(kernels, options) for kernels, options in variants_of(source) if plain(options)]
+    variants = drawn([variant for variant in variants_of(source) if plain(variant[1])])
     spilled = {}
     for architecture in ARCHITECTURES:
         wanted = ("--std=c++17", f"--gpu-architecture=sm_{architecture}", "--ptxas-options=-v")

@@ -327,3 +327,28 @@ def test_more_devices_than_there_are_take_the_models_costs():
 def test_devices_have_names(device):
     with pytest.raises(ValueError, match="device must be 'cpu', 'cuda' or"):
         fastconv.Spec(3, device=device)
+
+
+# --- found by random calls ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["ndimage.convolve", "ndimage.correlate", "ndimage.correlate1d"])
+def test_lists_to_filter_go_where_the_weights_are(name, cupy):
+    function, arrays = PAIRS[name]
+    result = function(X.tolist(), cupy.asarray(arrays["weights"]))
+    assert isinstance(result, cupy.ndarray)
+    np.testing.assert_allclose(result.get(), function(X, arrays["weights"]))
+
+
+def test_nothing_but_a_fill_is_summed(cupy):
+    x, w = np.empty((0, 5)), np.ones((4, 1))
+    result = signal.convolve2d(cupy.asarray(x), cupy.asarray(w), "full", "fill", 1.5)
+    np.testing.assert_array_equal(result.get(), signal.convolve2d(x, w, "full", "fill", 1.5))
+
+
+def test_a_kernel_that_is_split_meets_the_fill_once(cupy, rng):
+    x = rng.standard_normal((400, 500))
+    w = np.outer(np.hanning(17)[1:-1], np.hanning(17)[1:-1])
+    result = ndimage.correlate(cupy.asarray(x), cupy.asarray(w), mode="constant", cval=2.5)
+    expected = ndimage.correlate(x, w, mode="constant", cval=2.5)
+    np.testing.assert_allclose(result.get(), expected, atol=1e-11)
