@@ -247,7 +247,7 @@ def _scalars(in1: Any, in2: Any) -> tuple[np.ndarray, np.ndarray] | None:
     """Return both as arrays where both have no axes: they are multiplied."""
     if isinstance(in1, Spec) or isinstance(in2, Spec):
         return None
-    if type(in1) is np.ndarray and in1.ndim:
+    if (type(in1) is np.ndarray and in1.ndim) or isinstance(in1, (list, tuple)):
         return None
     _, (a, b) = _devices.together(in1=in1, in2=in2)
     return (a, b) if a.ndim == b.ndim == 0 else None
