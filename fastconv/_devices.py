@@ -118,6 +118,13 @@ def moved(a: Any, device: int | None) -> Any:
         return cupy.asarray(np.asarray(a))
 
 
+def check_out(out: Any, device: int | None) -> None:
+    """Refuse an `out` that is no array where a result is."""
+    if not (isinstance(out, np.ndarray) if device is None else of(out) == device):
+        kind = "a NumPy array" if device is None else f"an array on {name(device)}"
+        raise TypeError(f"out must be {kind}, not {type(out).__name__}")
+
+
 def is_plain(a: Any) -> bool:
     """Whether an array is aligned and in native byte order, as all are on a GPU."""
     return not isinstance(a, np.ndarray) or bool(a.dtype.isnative and a.flags.aligned)

@@ -344,9 +344,7 @@ def lower_pair(
 def check_out(out: Any, call: Lowered, arrays: tuple[Any, ...] | None = None) -> None:
     """Refuse an `out` that cannot take the result of a call, or shares memory with its arrays."""
     device = call.problem.device
-    if not (isinstance(out, np.ndarray) if device is None else _devices.of(out) == device):
-        kind = "a NumPy array" if device is None else f"an array on {_devices.name(device)}"
-        raise TypeError(f"out must be {kind}, not {type(out).__name__}")
+    _devices.check_out(out, device)
     if out.shape != call.shape:
         raise ValueError(f"out has shape {out.shape}; the result has shape {call.shape}")
     if out.dtype != call.dtype:

@@ -259,9 +259,7 @@ def _product(a: Any, b: Any, out: Any, *, conjugate: bool = False) -> Any:
         product = np.multiply(a, np.conjugate(b) if conjugate else b)
     if out is None:
         return product
-    if not (isinstance(out, np.ndarray) if device is None else _devices.of(out) == device):
-        where = "a NumPy array" if device is None else f"an array on {_devices.name(device)}"
-        raise TypeError(f"out must be {where}, not {type(out).__name__}")
+    _devices.check_out(out, device)
     if out.shape != () or out.dtype != product.dtype:
         raise ValueError(
             f"out has shape {out.shape} and dtype {out.dtype}; the result has shape () and dtype "

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 from fastconv._methods import _rounding
 from fastconv._methods._transforms import fast_length
-from fastconv._problem import Boundary, Problem, Shape
+from fastconv._problem import Boundary, Problem, Reason, Shape
 
 # Parts that a kernel may be cut into along one axis.
 _MOST_PARTS = 64
@@ -37,6 +37,19 @@ class AxisBlocks:
     skip: int  # where in a block its first output stands
     shift: int  # from the first output of a block to the data that its first element reads
     step: int  # outputs from a block to the next; 0 where the one block reads from the origin
+
+
+def reject(problem: Problem) -> Reason | None:
+    """Say why transforms do not take a problem, whoever makes them."""
+    if problem.empty:
+        return Reason.EMPTY
+    if problem.layer:
+        return Reason.LAYER
+    if problem.cut is not None:
+        return Reason.CUT
+    if problem.by_passes:
+        return Reason.PASSES
+    return None
 
 
 def transformed_axes(problem: Problem) -> Shape:

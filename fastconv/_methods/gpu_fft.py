@@ -134,14 +134,9 @@ def _transform_dtype(problem: Problem) -> np.dtype[Any]:
 
 def reject(problem: Problem) -> Reason | None:
     """Take floating types; integers only where rounding gives them back exactly."""
-    if problem.empty:
-        return Reason.EMPTY
-    if problem.layer:
-        return Reason.LAYER
-    if problem.cut is not None:
-        return Reason.CUT
-    if problem.by_passes:
-        return Reason.PASSES
+    reason = _blocking.reject(problem)
+    if reason is not None:
+        return reason
     if problem.dtype.char not in _ELEMENTS:
         return Reason.DTYPE
     layout = choose_layout(problem)

@@ -35,13 +35,9 @@ def reject(problem: Problem) -> Reason | None:
     return separable.reject(problem)
 
 
-def _passes(problem: Problem) -> Shape:
-    return problem.lines or tuple(a for a in problem.axes if problem.w[a] > 1)
-
-
 def estimate(problem: Problem) -> Estimate:
     """Passes over the whole data, each once through memory."""
-    axes, terms = _passes(problem), max(problem.terms or 1, 1)
+    axes, terms = separable.passes_of(problem), max(problem.terms or 1, 1)
     taps = sum(problem.w[a] for a in axes)
     if _blocks.is_ordered(problem):
         return _gpu_filters.estimate_ordered(problem, taps, len(axes))
@@ -93,7 +89,7 @@ class Runner:
         if isinstance(w, Lines):
             terms = w.terms
         else:
-            axes = _passes(problem)
+            axes = separable.passes_of(problem)
             taps = _devices.to_host(w).reshape([problem.w[a] for a in axes])
             terms = _lines.decompose(taps)
         return tuple(tuple(self._prepared(line) for line in lines) for lines in terms)
@@ -126,7 +122,7 @@ class Runner:
 
     def _run(self, x: Any, lines: tuple[_Line, ...], out: Any) -> None:
         """Fill `out` by one product of lines, the last two passes in one where they can be."""
-        problem, axes = self.problem, _passes(self.problem)
+        problem, axes = self.problem, separable.passes_of(self.problem)
         between = self._between()
         for number, (axis, line) in enumerate(zip(axes, lines, strict=True)):
             if number == len(axes) - 2 and self._run_two(x, axes[-2:], lines[-2:], out):

@@ -43,7 +43,8 @@ def reject(problem: Problem) -> Reason | None:
     return None
 
 
-def _passes(problem: Problem) -> Shape:
+def passes_of(problem: Problem) -> Shape:
+    """Return the axes of the passes: those of the lines given, or those that have taps."""
     return problem.lines or tuple(a for a in problem.axes if problem.w[a] > 1)
 
 
@@ -54,7 +55,7 @@ def least(problem: Problem) -> float:
 
 def estimate(problem: Problem) -> Estimate:
     """Passes over blocks that are staged once, or over whole arrays where no block holds them."""
-    axes = _passes(problem)
+    axes = passes_of(problem)
     rounds = 1 if _blocks.fits(problem, axes) else len(axes)
     work = (
         ("call.separable.found", not problem.lines),
@@ -68,7 +69,7 @@ def estimate(problem: Problem) -> Estimate:
 
 def error(problem: Problem) -> float:
     """Return what passes may err by, one after the other, and what finding their lines left out."""
-    axes = _passes(problem)
+    axes = passes_of(problem)
     passes = sum(_rounding.direct_bound(problem.w[a], problem.dtype) for a in axes)
     if problem.cut is not None and problem.cut.kind == "f":  # after every pass, not the last alone
         passes += (len(axes) - 1) * _rounding.unit_roundoff(problem.cut)
@@ -105,7 +106,7 @@ class Runner:
         return Lines(terms, w.axes, w.ndim)
 
     def _find(self, w: np.ndarray) -> Lines:
-        axes = _passes(self.problem)
+        axes = passes_of(self.problem)
         taps = w.reshape([self.problem.w[a] for a in axes])
         return Lines(_lines.decompose(taps), axes, w.ndim)
 

@@ -26,7 +26,7 @@ import numpy as np
 
 from fastconv import _cost
 from fastconv._cost import Estimate, Work
-from fastconv._methods import _again, _nonfinite, _rounding, direct
+from fastconv._methods import _again, _blocking, _nonfinite, _rounding, direct
 from fastconv._methods._kernels import KernelCache
 from fastconv._native import _core
 from fastconv._problem import Problem, Reason, Shape
@@ -85,14 +85,9 @@ def compute_dtype(problem: Problem) -> np.dtype[Any]:
 
 def reject(problem: Problem) -> Reason | None:
     """Take lines of floats or complex numbers, images and volumes of floats, and exact integers."""
-    if problem.empty:
-        return Reason.EMPTY
-    if problem.layer:
-        return Reason.LAYER
-    if problem.cut is not None:
-        return Reason.CUT
-    if problem.by_passes:
-        return Reason.PASSES
+    reason = _blocking.reject(problem)
+    if reason is not None:
+        return reason
     if problem.dtype.kind not in "fciu" or not _core.line_fft_lanes(compute_dtype(problem)):
         return Reason.DTYPE
     most = 1 if problem.dtype.kind == "c" else _MOST_TILE_AXES

@@ -216,7 +216,7 @@ class Filter:
         if self.function == "sobel":
             return np.array([-1.0, 0.0, 1.0] if last else [1.0, 2.0, 1.0])
         if self.size is None:
-            raise NotImplementedError(f"no reference for {self.function}")
+            raise ValueError(f"a case of {self.function} needs a size")
         if self.function == "uniform_filter":
             return np.full(int(self.size), 1 / self.size)
         reach = int(TRUNCATE * self.size + 0.5)
