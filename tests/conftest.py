@@ -37,6 +37,7 @@ CPU_ONLY = {
     "test_methods": "the CPU's methods, one by one",
     "test_ndimage_plan": "which of the CPU's methods a filter takes",
     "test_nn_methods": "which of the CPU's methods a layer takes",
+    "test_patch": "the originals take the host's arrays",
     "test_planner": "which of the CPU's methods is chosen",
     "test_template_sums": "the CPU's kernels for templates",
     "test_threads": "the CPU's threads",
