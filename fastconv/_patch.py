@@ -87,9 +87,9 @@ class PatchReport:
 
     def __str__(self) -> str:
         calls = self.calls
-        lines = [f"fastconv stands in for {len(self.replaced)} functions"]
+        lines = [f"fastconv stands in for {_counted(len(self.replaced), 'function')}"]
         if calls is not None:
-            lines[0] += f", and has served {sum(calls.values())} calls"
+            lines[0] += f", and has served {_counted(sum(calls.values()), 'call')}"
         for module in _MODULES:
             shown = ", ".join(
                 name.rpartition(".")[2] + (f" {calls[name]}×" if calls else "")
@@ -101,6 +101,10 @@ class PatchReport:
             names = [name for name in self.left if self.left[name] == reason]
             lines += [f"  left as it was ({reason}): {', '.join(names)}"]
         return "\n".join(lines)
+
+
+def _counted(number: int, thing: str) -> str:
+    return f"{number} {thing}{'' if number == 1 else 's'}"
 
 
 class _NotReplacedError(Exception):

@@ -292,15 +292,14 @@ def test_a_script_runs_as_it_is(program, tmp_path):
     arguments = [str(program), "--only", "-m", "x"]
     assert done.stdout == f"__main__ {program} {arguments} {tmp_path}\n"
     assert done.stderr == (
-        "fastconv stands in for 26 functions, and has served 1 calls\n"
-        "  numpy          convolve 1×\n"
+        "fastconv stands in for 26 functions, and has served 1 call\n  numpy          convolve 1×\n"
     )
 
 
 def test_only_what_is_named_is_replaced(program, tmp_path):
     done = run_program("--only", "numpy.correlate", "--report", program, cwd=tmp_path)
     assert done.stderr == (
-        "fastconv stands in for 1 functions, and has served 0 calls\n  numpy          correlate\n"
+        "fastconv stands in for 1 function, and has served 0 calls\n  numpy          correlate\n"
     )
 
 
@@ -340,7 +339,7 @@ def test_hooks_for_errors_are_asked(tmp_path):
 def test_a_program_ends_as_it_likes(argument, status, program, tmp_path):
     done = run_program("--report", program, argument, cwd=tmp_path)
     assert done.returncode == status
-    assert "served 1 calls" in done.stderr
+    assert "served 1 call" in done.stderr
 
 
 def test_a_program_with_a_safe_path_gets_none(program, tmp_path):
