@@ -27,6 +27,7 @@ CPU_ONLY = {
     "test_calibrate": "calibration measures the CPU",
     "test_cuda_sources": "kernels are compiled, whatever runs them",
     "test_command_line": "commands run in processes of their own, or on the CPU",
+    "test_disassembly": "code of the CPU",
     "test_documents": "the documents show the CPU",
     "test_examples": "the examples run on the CPU",
     "test_import": "what an import brings along is the same",
