@@ -222,8 +222,8 @@ class Transform:
             )
 
 
-# Waiting transforms, the one given back last at the end; and how often FFTW has measured: transforms
-# of before would give other bits than those of after.
+# Waiting transforms, the one given back last at the end; and how often FFTW has measured:
+# transforms of before would give other bits than those of after.
 _pool: list[Transform] = []
 _wisdom_taken = 0
 
