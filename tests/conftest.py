@@ -54,6 +54,7 @@ ONE_THREAD = {
     "test_calibrate": "costs in use are the process's",
     "test_command_line": "commands print to the process's own streams",
     "test_memory": "memory is the process's",
+    "test_patch": "what is replaced is the process's",
 }
 
 
