@@ -9,14 +9,14 @@ fastconv and OpenCV use all processors, SciPy one.
 
 from ._common import FILTER_LIBRARIES, bind_filter, described_array, random_taps
 
-FILM_FRAME = "1080x1920 float32"
+FILM_FRAME = "1080×1920 float32"
 IMAGES = [
-    "256x256 float32",
-    "1080x1920 uint8",
-    "1080x1920 uint16",
+    "256×256 float32",
+    "1080×1920 uint8",
+    "1080×1920 uint16",
     FILM_FRAME,
-    "1080x1920 float64",
-    "4096x4096 float32",
+    "1080×1920 float64",
+    "4096×4096 float32",
 ]
 SMALL_CALLS = 100
 
@@ -36,7 +36,7 @@ class DenseKernels:
     def time_correlate(self, impl, side):
         self.correlate()
 
-    time_correlate.pretty_name = "ndimage.correlate: 1080x1920 image, by side of the kernel"
+    time_correlate.pretty_name = "ndimage.correlate: 1080×1920 image by N×N taps, float32"
 
 
 class DenseKernelsOnImages:
@@ -52,7 +52,7 @@ class DenseKernelsOnImages:
     def time_correlate(self, impl, image, side):
         self.correlate()
 
-    time_correlate.pretty_name = "ndimage.correlate: by image and side of the kernel"
+    time_correlate.pretty_name = "ndimage.correlate: images of every size and dtype by N×N taps"
 
 
 class Boundaries:
@@ -69,13 +69,15 @@ class Boundaries:
     def time_correlate(self, impl, mode):
         self.correlate()
 
-    time_correlate.pretty_name = "ndimage.correlate: 1080x1920 image, 7x7 taps, by boundary"
+    time_correlate.pretty_name = (
+        "ndimage.correlate: 1080×1920 image by 7×7 taps, by boundary, float32"
+    )
 
     def time_gaussian_filter(self, impl, mode):
         self.gaussian_filter()
 
     time_gaussian_filter.pretty_name = (
-        "ndimage.gaussian_filter: 1080x1920 image, sigma 3, by boundary"
+        "ndimage.gaussian_filter: 1080×1920 image, sigma 3, by boundary, float32"
     )
 
 
@@ -91,7 +93,7 @@ class Gaussian:
     def time_gaussian_filter(self, impl, image, sigma):
         self.filter()
 
-    time_gaussian_filter.pretty_name = "ndimage.gaussian_filter: by image and sigma"
+    time_gaussian_filter.pretty_name = "ndimage.gaussian_filter: every size and dtype, by sigma"
 
 
 class Uniform:
@@ -106,7 +108,9 @@ class Uniform:
     def time_uniform_filter(self, impl, image, size):
         self.filter()
 
-    time_uniform_filter.pretty_name = "ndimage.uniform_filter: by image and size"
+    time_uniform_filter.pretty_name = (
+        "ndimage.uniform_filter: every size and dtype, by size of the mean"
+    )
 
 
 class Derivatives:
@@ -122,7 +126,7 @@ class Derivatives:
     def time_filter(self, impl, image, function):
         self.filter()
 
-    time_filter.pretty_name = "ndimage's derivatives (gaussian_laplace: sigma 2), by image"
+    time_filter.pretty_name = "ndimage: sobel, laplace and gaussian_laplace (sigma 2), by image"
 
 
 class Colour:
@@ -136,7 +140,7 @@ class Colour:
     ]
 
     def setup(self, impl, dtype, function):
-        image = described_array(f"1080x1920x3 {dtype}")
+        image = described_array(f"1080×1920×3 {dtype}")
         argument = {
             "correlate": random_taps(7, image),
             "gaussian_filter": 3,
@@ -147,9 +151,7 @@ class Colour:
     def time_filter(self, impl, dtype, function):
         self.filter()
 
-    time_filter.pretty_name = (
-        "ndimage: 1080x1920x3 image, axes (0, 1): 7x7 taps, sigma 3 or size 21"
-    )
+    time_filter.pretty_name = "ndimage: colour image of 1080×1920×3 by 7×7 taps, sigma 3 or size 21"
 
 
 class SmallImages:
@@ -161,7 +163,7 @@ class SmallImages:
     param_names = ["impl", "image", "function"]
     params = [
         FILTER_LIBRARIES,
-        ["16x16 float32", "64x64 float32"],
+        ["16×16 float32", "64×64 float32"],
         ["correlate", "gaussian_filter", "uniform_filter", "sobel"],
     ]
 
@@ -179,4 +181,4 @@ class SmallImages:
         for _ in range(SMALL_CALLS):
             self.filter()
 
-    time_hundred_calls.pretty_name = "ndimage: 100 small calls: 3x3 taps, sigma 1 or size 3"
+    time_hundred_calls.pretty_name = "ndimage: 100 small calls, 3×3 taps, sigma 1 or size 3"
