@@ -187,7 +187,11 @@ def run(page: Path) -> dict[int, tuple[str, str]]:
         if block.language == "pycon":
             examples = doctest.DocTestParser().get_examples(code)
             code = "".join(example.source for example in examples)
-        modules, bound, used = _names(code)
+        try:
+            modules, bound, used = _names(code)
+        except SyntaxError as error:
+            results[block.line] = FAILED, f"{error} in\n{code}"
+            continue
         reasons = [_missing(module) for module in sorted(modules.intersection(OPTIONAL))]
         reasons += [unmade[name] for name in sorted(used - bound) if name in unmade]
         reason = next(filter(None, reasons), None)

@@ -2,10 +2,13 @@
 
 import functools
 import importlib
+import importlib.util
 import itertools
 import json
+import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -18,7 +21,10 @@ from shell import environment
 import fastconv
 from fastconv._cli import _parser
 
-pytestmark = pytest.mark.cpu_only("pages run in processes of their own, on the CPU")
+pytestmark = [
+    pytest.mark.cpu_only("pages run in processes of their own, on the CPU"),
+    pytest.mark.thread_unsafe(reason="pages run in processes of their own"),
+]
 
 LANGUAGES = ("python", "pycon", "sh", "console")
 README = ROOT / "README.md"
@@ -57,13 +63,25 @@ def test_languages():
 # Python -------------------------------------------------------------------------------------------
 
 
+def import_path(page):
+    """Where a page's process looks for modules: for a GPU that is imitated, where there is none."""
+    path = [os.environ.get("PYTHONPATH", "")]
+    if (
+        "import cupy" in page.read_text()
+        and importlib.util.find_spec("cupy") is None
+        and shutil.which("g++")
+    ):
+        path.insert(0, str(ROOT / "tests/standin"))
+    return os.pathsep.join(filter(None, path))
+
+
 def run_page(page, folder):
     """Run a page in a process of its own, which shares nothing with the tests and ends for sure."""
     # Two threads, as on the machine that the pages show, wherever the tests run.
     done = subprocess.run(
         [sys.executable, pages.__file__, str(page)],
         cwd=folder,
-        env=environment(FASTCONV_NUM_THREADS="2"),
+        env=environment(FASTCONV_NUM_THREADS="2", PYTHONPATH=import_path(page)),
         capture_output=True,
         text=True,
         timeout=300,
@@ -209,7 +227,9 @@ def check_python(words):
 @functools.cache
 def help_of(script):
     command = [sys.executable, str(script), "--help"]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(PYTHONSAFEPATH=""), timeout=60)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment(PYTHONSAFEPATH=""), timeout=60
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
@@ -238,13 +258,37 @@ CHECKS = {
 }
 
 
+def check(words):
+    """Fail where a command is unknown, or its options or files are."""
+    while re.fullmatch(r"[A-Z_]+=\S*", words[0]):  # NAME=value before a command
+        words = words[1:]
+    assert words[0] in CHECKS, words[0]
+    CHECKS[words[0]](words)
+
+
 @pytest.mark.parametrize(("page", "block"), all_blocks("sh"))
 def test_commands_are_known_and_parse(page, block):
     for words in commands(block):
-        while re.fullmatch(r"[A-Z_]+=\S*", words[0]):  # NAME=value before a command
-            words = words[1:]
-        assert words[0] in CHECKS, f"{place(page)}:{block.line}: {words[0]}"
-        CHECKS[words[0]](words)
+        check(words)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "make install",
+        "fastconv explian 9 3",
+        "python -m fastconv explain 9 3 --mode some",
+        "pip install '.[nothing]'",
+        "pip install --group nothing",
+        "python docs/nothing.py",
+        "python docs/digits.py --nothing",
+        "pytest --nothing",
+        "pytest tests/nothing.py",
+    ],
+)
+def test_a_wrong_command_fails(command):
+    with pytest.raises((AssertionError, SystemExit)):
+        check(shlex.split(command))
 
 
 @pytest.mark.parametrize(("page", "block"), all_blocks("console"))
