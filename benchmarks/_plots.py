@@ -15,7 +15,6 @@ import importlib.util
 import json
 import math
 import platform
-import shlex
 import subprocess
 import sys
 import time
@@ -29,6 +28,7 @@ from typing import Any
 
 import numpy as np
 
+DEFAULTS = {"rounds": 5, "limit": 10.0}
 BURST_SECONDS = 0.02  # a library's turn in a round
 LONG_SECONDS = 1.0  # a call that needs no other to warm up the caches before it is timed
 # Colours by Okabe and Ito, which the colour-blind can tell apart, and markers for those who print
@@ -247,6 +247,16 @@ def cpu_name() -> str:
     return platform.processor() or platform.machine()
 
 
+def command(arguments: argparse.Namespace) -> str:
+    """Return what to type to measure the same: no paths of this machine."""
+    options = [
+        f"--{name}={value:g}"
+        for name in ("rounds", "limit", "threads", "sizes")
+        if (value := getattr(arguments, name)) != DEFAULTS.get(name)
+    ]
+    return " ".join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *options])
+
+
 def run(figure: Figure, arguments: argparse.Namespace) -> dict:
     """Measure, and return what the figure shows."""
     libraries = find_libraries(figure)
@@ -256,7 +266,7 @@ def run(figure: Figure, arguments: argparse.Namespace) -> dict:
         "cpu": cpu_name(),
         "isa": fastconv.config()["isa"]["used"] if fastconv else None,
         "date": date.today().isoformat(),
-        "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
+        "command": command(arguments),
         "rounds": arguments.rounds,
         "threads": threads,
         "versions": {
@@ -295,15 +305,16 @@ def print_table(figure: Figure, report: dict) -> None:
 
 
 def caption(figure: Figure, report: dict) -> str:
-    """Return two lines: where and when, and how."""
+    """Return three lines: where and when, by what, and how."""
     used = []
     for name, count in report["threads"].items():
         text = f"{NAMES.get(name, name)} {report['versions'][name]}"
-        used.append(text if count is None else f"{text} ({count} threads)")
+        used.append(text if count is None else f"{text} ({count} thread{'s' * (count != 1)})")
+    rounds = report["rounds"]
     isa = f", {report['isa']}" if report["isa"] else ""
     return (
         f"{report['cpu']}{isa}, {report['date']}; {figure.what}\n"
-        f"{', '.join(used)}; median of {report['rounds']} rounds"
+        f"{', '.join(used)}; median of {rounds} round{'s' * (rounds != 1)}\n{report['command']}"
     )
 
 
@@ -408,9 +419,9 @@ def main(figure: Figure, description: str) -> None:
     parser.add_argument(
         "--output", type=Path, default=Path(f"{figure.name}.svg"), help="a PNG or an SVG"
     )
-    parser.add_argument("--rounds", type=positive(int), default=5)
+    parser.add_argument("--rounds", type=positive(int))
     parser.add_argument(
-        "--limit", type=positive(float), default=10, metavar="SECONDS", help="a call's longest time"
+        "--limit", type=positive(float), metavar="SECONDS", help="a call's longest time"
     )
     parser.add_argument("--threads", type=positive(int), metavar="N", help="default: all")
     parser.add_argument(
@@ -419,6 +430,7 @@ def main(figure: Figure, description: str) -> None:
     numbers = parser.add_mutually_exclusive_group()
     numbers.add_argument("--json", type=Path, metavar="FILE", help="save the numbers in FILE, too")
     numbers.add_argument("--from-json", type=Path, metavar="FILE", help="redraw FILE's numbers")
+    parser.set_defaults(**DEFAULTS)
     arguments = parser.parse_args()
     can_draw = importlib.util.find_spec("matplotlib") is not None
     if not (can_draw or arguments.json):  # said before minutes of measuring, not after
