@@ -12,7 +12,7 @@ from fastconv import _cost
 from fastconv._methods import _transforms
 from fastconv._native import _core
 from fastconv._threads import get_num_threads
-from fastconv._version import __version__
+from fastconv._version import __version__ as __version__
 
 
 def _check_environment() -> None:

@@ -1,8 +1,12 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+
+from fastconv._typing import OnDevice
+
+Out = TypeVar("Out", bound=np.ndarray)
 
 SHORT_SIGNAL_CONVOLVE: int
 SHORT_SIGNAL_CORRELATE: int
@@ -70,7 +74,12 @@ class ShortPlan:
         fill: np.ndarray | None,
         skip_zeros: bool,
     ) -> None: ...
-    def __call__(self, data: ArrayLike, out: np.ndarray | None = None) -> np.ndarray: ...
+    @overload
+    def __call__(self, data: OnDevice, out: OnDevice | None = None) -> OnDevice: ...
+    @overload
+    def __call__(self, data: ArrayLike, out: Out) -> Out: ...
+    @overload
+    def __call__(self, data: ArrayLike, out: None = None) -> NDArray[Any]: ...
 
 BLOCK_NONFINITE: int
 BLOCK_UNSURE: int
