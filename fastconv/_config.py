@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -30,7 +30,28 @@ def _check_environment() -> None:
 _check_environment()
 
 
-def config() -> dict[str, Any]:
+class Levels(TypedDict):
+    """The levels of vector instructions."""
+
+    built: list[str]
+    usable: list[str]
+    used: str
+
+
+class Config(TypedDict):
+    """What `config` returns."""
+
+    version: str
+    compiler: str
+    isa: Levels
+    openmp: bool
+    threads: int
+    fftw: str
+    blas: str
+    costs: str
+
+
+def config() -> Config:
     """
     Return what this build is and what it uses.
 

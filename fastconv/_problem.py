@@ -98,7 +98,7 @@ class Spec:
 
     def __init__(
         self,
-        shape: int | Iterable[int],
+        shape: int | np.integer[Any] | Iterable[int | np.integer[Any]],
         dtype: DTypeLike = np.float64,
         device: str | None = None,
     ) -> None:

@@ -3,10 +3,11 @@ from typing import Any, TypeVar, overload
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from typing_extensions import disjoint_base
 
 from fastconv._typing import OnDevice
 
-Out = TypeVar("Out", bound=np.ndarray)
+_Out = TypeVar("_Out", bound=np.ndarray)
 
 SHORT_SIGNAL_CONVOLVE: int
 SHORT_SIGNAL_CORRELATE: int
@@ -63,6 +64,7 @@ def short_filter(
     threads: Callable[[], int],
 ) -> np.ndarray | None: ...
 
+@disjoint_base
 class ShortPlan:
     def __init__(
         self,
@@ -77,7 +79,7 @@ class ShortPlan:
     @overload
     def __call__(self, data: OnDevice, out: OnDevice | None = None) -> OnDevice: ...
     @overload
-    def __call__(self, data: ArrayLike, out: Out) -> Out: ...
+    def __call__(self, data: ArrayLike, out: _Out) -> _Out: ...
     @overload
     def __call__(self, data: ArrayLike, out: None = None) -> NDArray[Any]: ...
 
@@ -97,7 +99,7 @@ def line_fft_correlate(
     boundary: int = 0,
     fill: np.ndarray | None = None,
     threads: int = 1,
-    need: float = 0,
+    need: float = 0.0,
     chosen: np.ndarray | None = None,
 ) -> np.ndarray: ...
 def four_step_scratch(dtype: np.dtype[Any], points: int) -> tuple[int, int]: ...
@@ -113,7 +115,7 @@ def four_step_correlate(
     boundary: int = 0,
     fill: np.ndarray | None = None,
     threads: int = 1,
-    need: float = 0,
+    need: float = 0.0,
     chosen: np.ndarray | None = None,
 ) -> np.ndarray: ...
 def cheapest_tiles(
@@ -139,7 +141,7 @@ def tile_fft_correlate(
     boundary: int = 0,
     fill: np.ndarray | None = None,
     threads: int = 1,
-    need: float = 0,
+    need: float = 0.0,
     chosen: np.ndarray | None = None,
 ) -> np.ndarray: ...
 def gather(
@@ -189,7 +191,7 @@ def solve_layer(
     dilation: Sequence[int],
     bias: np.ndarray | None = None,
     activation: int = 0,
-    x_zero: float = 0,
+    x_zero: float = 0.0,
     form: int = 0,
     threads: int = 1,
 ) -> bool: ...
