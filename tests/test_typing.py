@@ -4,6 +4,7 @@ import ast
 import importlib.util
 import inspect
 import json
+import os
 import runpy
 import subprocess
 import sys
@@ -49,9 +50,10 @@ def needs(module):
 
 def checker(module, *arguments, folder):
     """Run a type checker in a folder where nothing but what is installed can be found."""
-    searched = {}
+    # basedpyright asks the first python of the PATH what is installed.
+    searched = {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
     if str(PACKAGE.parent) not in sysconfig.get_paths().values():  # an editable installation
-        searched = {"MYPYPATH": str(PACKAGE.parent), "PYTHONPATH": str(PACKAGE.parent)}
+        searched |= dict.fromkeys(("MYPYPATH", "PYTHONPATH"), str(PACKAGE.parent))
     return subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=folder,
