@@ -23,8 +23,8 @@ choose "templates\.Templates\..*'1080×1920 float32', '64×96'"
 choose "memory\.PeakMemoryOfImages\..*, 7\)"
 choose "scipy_sets\.Convolve\.time_convolve\(.*'same'"
 choose "scipy_sets\.Convolve2D\.time_convolve2d\(.*'same', 'symm'"
-# On one core, which every library then has to itself, and by many short samples: their median
-# stands other work on the machine better than that of a few long ones.
+# On one core, whose time is what the suites take then, and by many short samples: other work on
+# the machine falsifies little.
 cut -d' ' -f1 milestones.txt |
     asv run HASHFILE:- "${chosen[@]}" --cpu-affinity 0 \
         -a rounds=1 -a warmup_time=0.05 -a sample_time=0.001 -a "repeat=(5,50,1.0)" "$@"

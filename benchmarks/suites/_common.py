@@ -1,6 +1,8 @@
 """What the suites share: the libraries that they compare, and arrays to give them."""
 
 import importlib
+import os
+import time
 from functools import lru_cache, partial
 from operator import attrgetter
 
@@ -22,6 +24,9 @@ _FILTER_HOMES = {
     "cupyx": "cupyx.scipy.ndimage",
 }
 LAYER_LIBRARIES = ["fastconv", "torch", "onnxruntime"]
+# What time is taken by, as each suite's `timer`. A process that may use one core, as by asv's
+# --cpu-affinity, takes as long as that works for it, whatever else the machine has to do.
+CLOCK = time.process_time if len(os.sched_getaffinity(0)) == 1 else time.perf_counter
 SCIPY_PRODUCTS = 2.5e9  # scipy.ndimage.correlate needs about a nanosecond for each
 
 

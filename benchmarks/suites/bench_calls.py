@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from ._common import IMPLEMENTATIONS, bind_filter, find, find_own, random_array
+from ._common import CLOCK, IMPLEMENTATIONS, bind_filter, find, find_own, random_array
+
+timer = CLOCK
 
 
 class SmallCalls:

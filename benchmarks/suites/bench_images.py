@@ -1,9 +1,11 @@
 """Images and volumes: size of the kernel, dtype, boundary."""
 
-from ._common import find, random_array
+from ._common import CLOCK, find, random_array
 
 PEERS = ["fastconv", "scipy"]
 FILM_FRAME = (1080, 1920)
+
+timer = CLOCK
 
 
 class Images:

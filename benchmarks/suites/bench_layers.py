@@ -1,6 +1,6 @@
 """fastconv.nn on the layers of well-known networks, beside PyTorch and ONNX Runtime."""
 
-from ._common import LAYER_LIBRARIES, bind_layer, layer_arrays
+from ._common import CLOCK, LAYER_LIBRARIES, bind_layer, layer_arrays
 
 # Names say the taps, "/2" a stride of two, the channels in and out, and the extent of the data.
 # Channels in, extent, channels out, side of the kernel, stride, groups, dilation.
@@ -34,6 +34,7 @@ TRAINED = [
     "ResNeXt-50 3×3 in 32 groups, 128→128, 56×56",
 ]
 
+timer = CLOCK
 repeat = (1, 20, 1.0)  # for asv: samples at the least and at the most, and seconds, a round
 
 

@@ -7,7 +7,7 @@ steps of the separable ones, and prewitt is sobel with other taps: they are not 
 fastconv and OpenCV use all processors, SciPy one.
 """
 
-from ._common import FILTER_LIBRARIES, bind_filter, described_array, random_taps
+from ._common import CLOCK, FILTER_LIBRARIES, bind_filter, described_array, random_taps
 
 FILM_FRAME = "1080×1920 float32"
 IMAGES = [
@@ -20,6 +20,7 @@ IMAGES = [
 ]
 SMALL_CALLS = 100
 
+timer = CLOCK
 repeat = (1, 20, 1.0)  # for asv: samples at the least and at the most, and seconds, a round
 
 

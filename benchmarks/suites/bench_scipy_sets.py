@@ -5,10 +5,12 @@ Each timing is one pass over all pairs of a set: many small calls, as SciPy's de
 
 from itertools import product
 
-from ._common import IMPLEMENTATIONS, find, random_array
+from ._common import CLOCK, IMPLEMENTATIONS, find, random_array
 
 MODES = ["full", "valid", "same"]
 LENGTHS = (1, 2, 8, 13, 30, 36, 50, 75)
+
+timer = CLOCK
 
 
 def _signals():

@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from ._common import IMPLEMENTATIONS, find, random_array
+from ._common import CLOCK, IMPLEMENTATIONS, find, random_array
+
+timer = CLOCK
 
 
 class LongSignals:

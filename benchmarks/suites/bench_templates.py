@@ -3,12 +3,13 @@
 import importlib
 from functools import partial
 
-from ._common import described_array, find_own
+from ._common import CLOCK, described_array, find_own
 
 PEERS = ["fastconv", "scikit-image", "opencv"]
 _HOMES = {"fastconv": "fastconv", "scikit-image": "skimage.feature", "opencv": "cv2"}
 FILM_FRAME = "1080×1920 float32"
 
+timer = CLOCK
 repeat = (1, 20, 1.0)  # for asv: samples at the least and at the most, and seconds, a round
 
 

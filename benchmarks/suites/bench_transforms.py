@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from ._common import bind_filter, described_array, find, random_array, random_taps
+from ._common import CLOCK, bind_filter, described_array, find, random_array, random_taps
 
 FILTERS = ["fastconv", "scipy", "opencv"]
 PEERS = ["fastconv", "scipy"]
 
+timer = CLOCK
 repeat = (1, 20, 1.0)  # for asv: samples at the least and at the most, and seconds, a round
 
 

@@ -1,10 +1,11 @@
 """fastconv.ndimage on volumes, beside scipy.ndimage; OpenCV has no filters for them."""
 
-from ._common import bind_filter, described_array, random_taps
+from ._common import CLOCK, bind_filter, described_array, random_taps
 
 PEERS = ["fastconv", "scipy"]
 VOLUMES = ["128×128×128 float32", "64×64×64 float32", "256×256×256 float32"]
 
+timer = CLOCK
 repeat = (1, 20, 1.0)  # for asv: samples at the least and at the most, and seconds, a round
 
 
