@@ -19,12 +19,12 @@ class SmallCalls:
     def time_convolve(self, impl, sizes):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "convolve: one small call on a line, float32"
+    time_convolve.pretty_name = "convolve: one small line"
 
     def time_correlate(self, impl, sizes):
         self.correlate(self.data, self.kernel, "same")
 
-    time_correlate.pretty_name = "correlate: one small call on a line, float32"
+    time_correlate.pretty_name = "correlate: one small line"
 
 
 class SmallImages:
@@ -40,7 +40,7 @@ class SmallImages:
     def time_call(self, impl, function):
         self.function(self.data, self.kernel, "same")
 
-    time_call.pretty_name = "signal: one small call, 16×16 image by 3×3 taps, float32"
+    time_call.pretty_name = "one small image, 16×16 by 3×3 taps"
 
 
 class SmallOutputs:
@@ -57,9 +57,7 @@ class SmallOutputs:
     def time_correlate(self, impl, extent, output):
         self.filter()
 
-    time_correlate.pretty_name = (
-        "ndimage.correlate: N×N image by 3×3 taps, by whose the output is, float32"
-    )
+    time_correlate.pretty_name = "ndimage.correlate: N×N image by 3×3 taps"
 
 
 class SmallLayers:
@@ -85,8 +83,8 @@ class SmallLayers:
     def time_padded(self, layer):
         self.function(self.data, self.weights, bias=self.bias, padding=1)
 
-    time_call.pretty_name = "nn: one small layer of like channels, float32"
-    time_padded.pretty_name = "nn: one small layer with bias and padding, float32"
+    time_call.pretty_name = "nn: one small layer"
+    time_padded.pretty_name = "nn: one small layer, bias and padding"
 
 
 class SmallPlans:
@@ -108,8 +106,8 @@ class SmallPlans:
     def time_out(self, problem):
         self.plan(self.data, out=self.out)
 
-    time_call.pretty_name = "plan: the call of one that is ready, by problem, float64"
-    time_out.pretty_name = "plan: the call of one that is ready with out=, by problem, float64"
+    time_call.pretty_name = "ready plan: one small call"
+    time_out.pretty_name = "ready plan: one small call with out="
 
 
 class Plans:
@@ -124,17 +122,17 @@ class Plans:
     def time_plan(self):
         self.make(self.convolve, self.data, self.kernel, mode="same")
 
-    time_plan.pretty_name = "plan: making one, 1,000 samples by 9 taps, float32"
+    time_plan.pretty_name = "plan: 1,000 samples by 9 taps"
 
     def time_call(self):
         self.plan(self.data)
 
-    time_call.pretty_name = "plan: the call of one that is ready, 1,000 samples by 9 taps, float32"
+    time_call.pretty_name = "ready plan: 1,000 samples by 9 taps"
 
     def time_explain(self):
         self.explain(self.convolve, self.data, self.kernel, mode="same")
 
-    time_explain.pretty_name = "explain: 1,000 samples by 9 taps, float32"
+    time_explain.pretty_name = "explain: 1,000 samples by 9 taps"
 
 
 class Imports:

@@ -107,7 +107,7 @@ class LongSignals:
     def time_convolve(self, impl, dtype, taps):
         self.call()
 
-    time_convolve.pretty_name = "GPU, convolve: 16,777,216 samples by N taps"
+    time_convolve.pretty_name = "GPU: 16,777,216 samples by N taps"
 
 
 class Signals:
@@ -124,7 +124,7 @@ class Signals:
     def time_convolve(self, impl, samples):
         self.call()
 
-    time_convolve.pretty_name = "GPU, convolve along the last axis: N samples by 101 taps, float32"
+    time_convolve.pretty_name = "GPU: N samples by 101 taps"
 
 
 class Images:
@@ -140,7 +140,7 @@ class Images:
     def time_convolve(self, impl, image, side):
         self.call()
 
-    time_convolve.pretty_name = "GPU, convolve: images by N×N taps, float32"
+    time_convolve.pretty_name = "GPU: images by N×N taps"
 
 
 class Volumes:
@@ -156,7 +156,7 @@ class Volumes:
     def time_convolve(self, impl, side):
         self.call()
 
-    time_convolve.pretty_name = "GPU, convolve: 256×256×256 volume by N×N×N taps, float32"
+    time_convolve.pretty_name = "GPU: 256×256×256 volume by N×N×N taps"
 
 
 class Filters:
@@ -180,7 +180,7 @@ class Filters:
     def time_filter(self, impl, image, filter):  # noqa: A002
         self.call()
 
-    time_filter.pretty_name = "GPU, ndimage: images by filter (side, sigma or size)"
+    time_filter.pretty_name = "GPU: ndimage, images by filter"
 
 
 class Boundaries:
@@ -196,9 +196,7 @@ class Boundaries:
     def time_gaussian_filter(self, impl, mode):
         self.call()
 
-    time_gaussian_filter.pretty_name = (
-        "GPU, ndimage.gaussian_filter: 1080×1920 image, sigma 3, by boundary"
-    )
+    time_gaussian_filter.pretty_name = "GPU: gaussian_filter, boundaries"
 
 
 class CopyShare:
@@ -226,7 +224,7 @@ class CopyShare:
         stop.synchronize()
         return self.cupy.cuda.get_elapsed_time(start, stop) / 1e3
 
-    track_share.pretty_name = "GPU, ndimage: 8192×8192 image, share of the rate of a copy"
+    track_share.pretty_name = "GPU: ndimage, share of a copy's rate"
     track_share.unit = "of the rate of a copy"
 
 
@@ -242,7 +240,7 @@ class Layers:
     def time_forward(self, impl, layer, batch):
         self.call()
 
-    time_forward.pretty_name = "GPU, nn.conv2d: layers of well-known networks, by batch, float32"
+    time_forward.pretty_name = "GPU: nn.conv2d, layers of networks"
 
 
 class Gradients:
@@ -266,7 +264,7 @@ class Gradients:
     def time_gradient(self, impl, layer, what):
         self.call()
 
-    time_gradient.pretty_name = "GPU, nn.conv2d: gradients of layers, batches of 32, float32"
+    time_gradient.pretty_name = "GPU: nn.conv2d, gradients of layers"
 
 
 class SmallFilters:
@@ -284,7 +282,7 @@ class SmallFilters:
     def time_hundred_calls(self, impl, filter):  # noqa: A002
         self.call()
 
-    time_hundred_calls.pretty_name = "GPU, ndimage: 100 small calls, 64×64 image, float32"
+    time_hundred_calls.pretty_name = "GPU: ndimage, 100 small calls"
 
 
 class SmallLayers:
@@ -299,4 +297,4 @@ class SmallLayers:
     def time_hundred_calls(self, impl):
         self.call()
 
-    time_hundred_calls.pretty_name = "GPU, nn.conv2d: 100 small calls, 1×8×8×8 by 8×8×3×3, float32"
+    time_hundred_calls.pretty_name = "GPU: nn.conv2d, 100 small calls"

@@ -35,7 +35,7 @@ class ImageDtypes:
     def time_convolve2d(self, impl, dtype):
         self.convolve2d(self.data, self.kernel, "same")
 
-    time_convolve2d.pretty_name = "convolve2d: 512×512 image by 7×7 taps, by dtype"
+    time_convolve2d.pretty_name = "convolve2d: 512×512 image by 7×7 taps"
 
 
 class Boundaries:
@@ -54,7 +54,7 @@ class Boundaries:
     def time_convolve2d(self, impl, boundary):
         self.convolve2d(self.data, self.kernel, "same", boundary)
 
-    time_convolve2d.pretty_name = "convolve2d: 1080×1920 image by 5×5 taps, by boundary, float32"
+    time_convolve2d.pretty_name = "convolve2d: 1080×1920 by 5×5, boundaries"
 
 
 class Separable:
@@ -87,4 +87,4 @@ class Volumes:
     def time_convolve(self, impl, side):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "convolve: 128×128×128 volume by N×N×N taps, float32"
+    time_convolve.pretty_name = "convolve: 128×128×128 volume by N×N×N"

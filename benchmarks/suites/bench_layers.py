@@ -50,7 +50,7 @@ class Forward:
     def time_forward(self, impl, layer, batch):
         self.layer()
 
-    time_forward.pretty_name = "nn.conv2d: layers of networks, by batch, float32"
+    time_forward.pretty_name = "nn.conv2d: layers of networks"
 
 
 class Gradients:
@@ -70,8 +70,8 @@ class Gradients:
     def time_grad_weight(self, impl, layer, batch):
         self.to_weight()
 
-    time_grad_input.pretty_name = "nn.conv2d_grad_input: layers of networks, by batch, float32"
-    time_grad_weight.pretty_name = "nn.conv2d_grad_weight: layers of networks, by batch, float32"
+    time_grad_input.pretty_name = "nn.conv2d_grad_input: layers of networks"
+    time_grad_weight.pretty_name = "nn.conv2d_grad_weight: layers of networks"
 
 
 class Activations:
@@ -90,7 +90,7 @@ class Activations:
     def time_forward(self, impl, activation):
         self.layer()
 
-    time_forward.pretty_name = "nn.conv2d: 1×1, 64→256, 56×56, by activation, float32"
+    time_forward.pretty_name = "nn.conv2d: 1×1, 64→256, by activation"
 
 
 class Small:
@@ -105,4 +105,4 @@ class Small:
     def time_forward(self, impl):
         self.layer()
 
-    time_forward.pretty_name = "nn.conv2d: one small call, 1×8×8×8 by 8×8×3×3, float32"
+    time_forward.pretty_name = "nn.conv2d: one small call"

@@ -16,7 +16,7 @@ class PeakMemory:
     def peakmem_convolve(self, impl):
         self.convolve(self.line, self.taps, "same")
 
-    peakmem_convolve.pretty_name = "peak memory, convolve: 10,000,000 samples by 101 taps, float32"
+    peakmem_convolve.pretty_name = "peak memory: 10,000,000 samples by 101"
 
 
 class PeakMemoryOfImages:
@@ -33,4 +33,4 @@ class PeakMemoryOfImages:
     def peakmem_convolve(self, impl, side):
         self.convolve(self.image, self.kernel, "same")
 
-    peakmem_convolve.pretty_name = "peak memory, convolve: 4096×4096 image by N×N taps, float32"
+    peakmem_convolve.pretty_name = "peak memory: 4096×4096 image by N×N taps"

@@ -36,7 +36,7 @@ class DenseKernels:
     def time_correlate(self, impl, side):
         self.correlate()
 
-    time_correlate.pretty_name = "ndimage.correlate: 1080×1920 image by N×N taps, float32"
+    time_correlate.pretty_name = "ndimage.correlate: 1080×1920 by N×N taps"
 
 
 class DenseKernelsOnImages:
@@ -52,7 +52,7 @@ class DenseKernelsOnImages:
     def time_correlate(self, impl, image, side):
         self.correlate()
 
-    time_correlate.pretty_name = "ndimage.correlate: images of every size and dtype by N×N taps"
+    time_correlate.pretty_name = "ndimage.correlate: images by N×N taps"
 
 
 class Boundaries:
@@ -69,16 +69,12 @@ class Boundaries:
     def time_correlate(self, impl, mode):
         self.correlate()
 
-    time_correlate.pretty_name = (
-        "ndimage.correlate: 1080×1920 image by 7×7 taps, by boundary, float32"
-    )
+    time_correlate.pretty_name = "ndimage.correlate: 7×7 taps, boundaries"
 
     def time_gaussian_filter(self, impl, mode):
         self.gaussian_filter()
 
-    time_gaussian_filter.pretty_name = (
-        "ndimage.gaussian_filter: 1080×1920 image, sigma 3, by boundary, float32"
-    )
+    time_gaussian_filter.pretty_name = "gaussian_filter: sigma 3, boundaries"
 
 
 class Gaussian:
@@ -93,7 +89,7 @@ class Gaussian:
     def time_gaussian_filter(self, impl, image, sigma):
         self.filter()
 
-    time_gaussian_filter.pretty_name = "ndimage.gaussian_filter: every size and dtype, by sigma"
+    time_gaussian_filter.pretty_name = "gaussian_filter: images by sigma"
 
 
 class Uniform:
@@ -108,9 +104,7 @@ class Uniform:
     def time_uniform_filter(self, impl, image, size):
         self.filter()
 
-    time_uniform_filter.pretty_name = (
-        "ndimage.uniform_filter: every size and dtype, by size of the mean"
-    )
+    time_uniform_filter.pretty_name = "uniform_filter: images by size"
 
 
 class Derivatives:
@@ -126,7 +120,7 @@ class Derivatives:
     def time_filter(self, impl, image, function):
         self.filter()
 
-    time_filter.pretty_name = "ndimage: sobel, laplace and gaussian_laplace (sigma 2), by image"
+    time_filter.pretty_name = "sobel, laplace, gaussian_laplace: images"
 
 
 class Colour:
@@ -151,7 +145,7 @@ class Colour:
     def time_filter(self, impl, dtype, function):
         self.filter()
 
-    time_filter.pretty_name = "ndimage: colour image of 1080×1920×3 by 7×7 taps, sigma 3 or size 21"
+    time_filter.pretty_name = "ndimage: colour image of 1080×1920×3"
 
 
 class SmallImages:
@@ -181,4 +175,4 @@ class SmallImages:
         for _ in range(SMALL_CALLS):
             self.filter()
 
-    time_hundred_calls.pretty_name = "ndimage: 100 small calls, 3×3 taps, sigma 1 or size 3"
+    time_hundred_calls.pretty_name = "ndimage: 100 small calls"

@@ -50,6 +50,6 @@ class Regret:
         return max(regrets[kind])
 
     track_regret_mean.unit = track_regret_p95.unit = track_regret_worst.unit = "chosen / best"
-    track_regret_mean.pretty_name = "regret of choices: geometric mean, by kind of problem"
-    track_regret_p95.pretty_name = "regret of choices: 95th percentile, by kind of problem"
-    track_regret_worst.pretty_name = "regret of choices: worst, by kind of problem"
+    track_regret_mean.pretty_name = "regret of choices: geometric mean"
+    track_regret_p95.pretty_name = "regret of choices: 95th percentile"
+    track_regret_worst.pretty_name = "regret of choices: worst"

@@ -36,7 +36,7 @@ def _pass_over(function, pairs, *options):
 
 
 class Convolve:
-    """Short signals and small images through convolve and correlate."""
+    """Short signals and small images through convolve and correlate; NumPy takes the signals."""
 
     param_names = ["impl", "mode"]
     params = [IMPLEMENTATIONS, MODES]
@@ -55,12 +55,12 @@ class Convolve:
     def time_convolve(self, impl, mode):
         _pass_over(self.convolve, self.pairs, mode)
 
-    time_convolve.pretty_name = "SciPy's Convolve set: convolve (NumPy: its signals only)"
+    time_convolve.pretty_name = "SciPy's Convolve set: convolve"
 
     def time_correlate(self, impl, mode):
         _pass_over(self.correlate, self.pairs, mode)
 
-    time_correlate.pretty_name = "SciPy's Convolve set: correlate (NumPy: its signals only)"
+    time_correlate.pretty_name = "SciPy's Convolve set: correlate"
 
 
 class Convolve2D:

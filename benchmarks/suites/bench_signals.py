@@ -39,12 +39,12 @@ class Dtypes:
     def time_convolve(self, impl, dtype):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "convolve: 100,000 samples by 100 taps, by dtype"
+    time_convolve.pretty_name = "convolve: 100,000 samples by 100 taps"
 
     def time_correlate(self, impl, dtype):
         self.correlate(self.data, self.kernel, "valid")
 
-    time_correlate.pretty_name = "correlate: 100,000 samples by 100 taps, by dtype"
+    time_correlate.pretty_name = "correlate: 100,000 samples by 100 taps"
 
 
 class LongKernels:
@@ -61,7 +61,7 @@ class LongKernels:
     def time_correlate(self, impl, samples):
         self.correlate(self.data, self.kernel, "full")
 
-    time_correlate.pretty_name = "correlate: two signals of N samples, float32"
+    time_correlate.pretty_name = "correlate: two signals of N samples"
 
 
 class Batches:
@@ -83,4 +83,4 @@ class Batches:
     def time_filter(self, impl, dtype, axis):
         self.filter()
 
-    time_filter.pretty_name = "oaconvolve: 64 signals of 16,384 samples by 257 taps, by axis"
+    time_filter.pretty_name = "oaconvolve: 64 × 16,384 samples by 257"

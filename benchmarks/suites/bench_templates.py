@@ -55,7 +55,7 @@ class Templates:
     def time_match_template(self, impl, image, template):
         self.match()
 
-    time_match_template.pretty_name = "match_template: images by templates of every size"
+    time_match_template.pretty_name = "match_template: images by templates"
 
 
 class Measures:
@@ -73,9 +73,7 @@ class Measures:
     def time_match_template(self, impl, measure):
         self.match()
 
-    time_match_template.pretty_name = (
-        "match_template: 1080×1920 image by 64×96 template, by measure, float32"
-    )
+    time_match_template.pretty_name = "match_template: 1080×1920, by measure"
 
 
 class Padded:
@@ -90,9 +88,7 @@ class Padded:
     def time_match_template(self, impl, mode):
         self.match()
 
-    time_match_template.pretty_name = (
-        "match_template: 1080×1920 image by 64×96 template, padded, float32"
-    )
+    time_match_template.pretty_name = "match_template: 1080×1920, padded"
 
 
 class Volumes:
@@ -107,9 +103,7 @@ class Volumes:
     def time_match_template(self, impl, side):
         self.match()
 
-    time_match_template.pretty_name = (
-        "match_template: 128×128×128 volume by N×N×N template, float32"
-    )
+    time_match_template.pretty_name = "match_template: 128×128×128 by N×N×N"
 
 
 class PeakMemoryOfTemplates:
@@ -124,6 +118,4 @@ class PeakMemoryOfTemplates:
     def peakmem_match_template(self, impl):
         self.match()
 
-    peakmem_match_template.pretty_name = (
-        "peak memory, match_template: 4096×4096 image by 64×96 template, float32"
-    )
+    peakmem_match_template.pretty_name = "peak memory: match_template, 4096×4096"

@@ -29,4 +29,4 @@ class Threads:
     def time_convolve(self, method, work, threads):
         self.convolve(self.data, self.kernel, "same", method)
 
-    time_convolve.pretty_name = "convolve: by method, data and threads, float32"
+    time_convolve.pretty_name = "convolve: by method and threads"

@@ -28,7 +28,7 @@ class LargeKernels:
     def time_correlate(self, impl, image, side):
         self.filter()
 
-    time_correlate.pretty_name = "ndimage.correlate: large kernels, images by N×N taps"
+    time_correlate.pretty_name = "ndimage.correlate: large, by N×N taps"
 
 
 class LargeVolumes:
@@ -45,7 +45,7 @@ class LargeVolumes:
     def time_convolve(self, impl, side):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "fftconvolve: 128×128×128 volume by N×N×N taps, float32"
+    time_convolve.pretty_name = "fftconvolve: 128×128×128 by N×N×N taps"
 
 
 class LongKernels:
@@ -61,7 +61,7 @@ class LongKernels:
     def time_convolve(self, impl, dtype, taps):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "oaconvolve: long kernels, 1,000,000 samples by N taps"
+    time_convolve.pretty_name = "oaconvolve: 1,000,000 samples by N taps"
 
 
 class Integers:
@@ -77,7 +77,7 @@ class Integers:
     def time_convolve(self, impl, dtype):
         self.convolve(self.data, self.kernel)
 
-    time_convolve.pretty_name = "convolve: 1,048,576 integers by 1,000 taps, by dtype"
+    time_convolve.pretty_name = "convolve: 1,048,576 integers by 1,000"
 
 
 class DoneAgain:
@@ -104,6 +104,4 @@ class DoneAgain:
     def time_convolve(self, data):
         self.convolve(self.image, self.kernel, "same")
 
-    time_convolve.pretty_name = (
-        "convolve: 1080×1920 image by 63×63 taps, by what is in the image, float32"
-    )
+    time_convolve.pretty_name = "convolve: 1080×1920 by 63×63, done again"

@@ -21,7 +21,7 @@ class DenseCubes:
     def time_correlate(self, impl, volume, side):
         self.correlate()
 
-    time_correlate.pretty_name = "ndimage.correlate: volumes by N×N×N taps, float32"
+    time_correlate.pretty_name = "ndimage.correlate: volumes by N×N×N taps"
 
 
 class GaussianOnVolumes:
@@ -36,4 +36,4 @@ class GaussianOnVolumes:
     def time_gaussian_filter(self, impl, volume):
         self.filter()
 
-    time_gaussian_filter.pretty_name = "ndimage.gaussian_filter: volumes, sigma 2, float32"
+    time_gaussian_filter.pretty_name = "gaussian_filter: volumes, sigma 2"

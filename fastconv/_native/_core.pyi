@@ -1,8 +1,13 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from typing_extensions import disjoint_base
+
+from fastconv._typing import OnDevice
+
+_Out = TypeVar("_Out", bound=np.ndarray)
 
 SHORT_SIGNAL_CONVOLVE: int
 SHORT_SIGNAL_CORRELATE: int
@@ -59,6 +64,7 @@ def short_filter(
     threads: Callable[[], int],
 ) -> np.ndarray | None: ...
 
+@disjoint_base
 class ShortPlan:
     def __init__(
         self,
@@ -70,7 +76,12 @@ class ShortPlan:
         fill: np.ndarray | None,
         skip_zeros: bool,
     ) -> None: ...
-    def __call__(self, data: ArrayLike, out: np.ndarray | None = None) -> np.ndarray: ...
+    @overload
+    def __call__(self, data: OnDevice, out: OnDevice | None = None) -> OnDevice: ...
+    @overload
+    def __call__(self, data: ArrayLike, out: _Out) -> _Out: ...
+    @overload
+    def __call__(self, data: ArrayLike, out: None = None) -> NDArray[Any]: ...
 
 BLOCK_NONFINITE: int
 BLOCK_UNSURE: int
@@ -88,7 +99,7 @@ def line_fft_correlate(
     boundary: int = 0,
     fill: np.ndarray | None = None,
     threads: int = 1,
-    need: float = 0,
+    need: float = 0.0,
     chosen: np.ndarray | None = None,
 ) -> np.ndarray: ...
 def four_step_scratch(dtype: np.dtype[Any], points: int) -> tuple[int, int]: ...
@@ -104,7 +115,7 @@ def four_step_correlate(
     boundary: int = 0,
     fill: np.ndarray | None = None,
     threads: int = 1,
-    need: float = 0,
+    need: float = 0.0,
     chosen: np.ndarray | None = None,
 ) -> np.ndarray: ...
 def cheapest_tiles(
@@ -130,7 +141,7 @@ def tile_fft_correlate(
     boundary: int = 0,
     fill: np.ndarray | None = None,
     threads: int = 1,
-    need: float = 0,
+    need: float = 0.0,
     chosen: np.ndarray | None = None,
 ) -> np.ndarray: ...
 def gather(
@@ -180,7 +191,7 @@ def solve_layer(
     dilation: Sequence[int],
     bias: np.ndarray | None = None,
     activation: int = 0,
-    x_zero: float = 0,
+    x_zero: float = 0.0,
     form: int = 0,
     threads: int = 1,
 ) -> bool: ...
