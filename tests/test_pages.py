@@ -58,6 +58,8 @@ def test_languages():
     for page in PAGES:
         for block in pages.blocks(page):
             assert block.language in LANGUAGES, f"{place(page)}:{block.line}: {block.language!r}"
+        for number, line in pages.prose(page):  # fences that stand in, or are made of tildes
+            assert not re.match(r"\s*(```|~~~)", line), f"{place(page)}:{number}"
 
 
 # Python -------------------------------------------------------------------------------------------
