@@ -132,13 +132,7 @@ def test_options_are_those_that_are_handed_on():
 # Dtypes -------------------------------------------------------------------------------------------
 
 
-def dtypes(variable):
-    """The dtypes of the arrays that a type variable may stand for."""
-    arrays = [a for a in variable.__constraints__ if a is not _typing.DeviceArray]
-    return [typing.get_args(typing.get_args(a)[1])[0] for a in arrays]
-
-
-@pytest.mark.parametrize("dtype", dtypes(_typing.Same))
+@pytest.mark.parametrize("dtype", _typing.Same.__constraints__)
 def test_pairs_of_one_dtype_keep_it(dtype):
     line, image = np.ones(5, dtype), np.ones((3, 4), dtype)
     results = [
@@ -150,7 +144,7 @@ def test_pairs_of_one_dtype_keep_it(dtype):
     assert {result.dtype for result in results} == {np.dtype(dtype)}
 
 
-@pytest.mark.parametrize("dtype", dtypes(_typing.Spectral))
+@pytest.mark.parametrize("dtype", _typing.Spectral.__constraints__)
 def test_transforms_keep_floating_dtypes(dtype):
     for a in (np.ones(5, dtype), np.ones((3, 4), dtype), np.ones((1, 4), dtype)):
         for function in (signal.fftconvolve, signal.oaconvolve):
@@ -159,7 +153,7 @@ def test_transforms_keep_floating_dtypes(dtype):
 
 # Half and long precision are none of ndimage's.
 @pytest.mark.parametrize(
-    "dtype", [d for d in dtypes(_typing.Same) if np.dtype(d).char not in "egG"]
+    "dtype", [d for d in _typing.Same.__constraints__ if np.dtype(d).char not in "egG"]
 )
 def test_filters_keep_the_dtype(dtype):
     image = np.ones((6, 7), dtype)
@@ -175,7 +169,7 @@ def test_filters_keep_the_dtype(dtype):
         assert result.dtype == dtype, name
 
 
-@pytest.mark.parametrize("dtype", dtypes(_typing.Floating))
+@pytest.mark.parametrize("dtype", _typing.Floating.__constraints__)
 def test_layers_and_sepfir2d_keep_the_dtype(dtype):
     for rank in (1, 2, 3):
         x, w = np.ones((1, 2) + (4,) * rank, dtype), np.ones((3, 2) + (2,) * rank, dtype)
@@ -192,6 +186,14 @@ def test_layers_and_sepfir2d_keep_the_dtype(dtype):
     columns = nn.unfold(np.ones((1, 4, 4), dtype), 2)
     assert columns.dtype == nn.fold(columns, 4, 2).dtype == dtype
     assert signal.sepfir2d(np.ones((4, 4), dtype), [1.0], [1.0]).dtype == dtype
+
+
+@pytest.mark.parametrize("dtype", _typing.Pixel.__constraints__)
+def test_templates_keep_the_dtype_of_the_image(dtype):
+    image = np.ones((4, 4), dtype)
+    for measure in typing.get_args(_typing.Measure):
+        result = fastconv.match_template(image, [[1, 2]], pad_input=True, method=measure)
+        assert result.dtype == dtype
 
 
 # A user's program ---------------------------------------------------------------------------------
