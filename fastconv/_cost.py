@@ -88,9 +88,8 @@ class _Table(dict[str, float]):
                 loaded = measured
                 origin = f"calibrated, from {_store.cache_directory() / file_name()}"
         finally:
-            if not self:
-                self.origin = origin
             # None is seen before all are known, and what another thread has put in use stays.
+            self.__dict__.setdefault("origin", origin)
             for name, seconds in loaded.items():
                 self.setdefault(name, seconds)
         if unit not in shipped:

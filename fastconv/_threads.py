@@ -107,12 +107,18 @@ def set_num_threads(n: SupportsIndex | None) -> None:
 @contextlib.contextmanager
 def num_threads(n: SupportsIndex) -> Iterator[None]:
     """
-    Set the most threads that calls use inside a ``with`` block, in this thread or task only.
+    Set the most threads that calls use inside a ``with`` block, in this thread or task.
+
+    What runs at the same time elsewhere is left alone. Tasks that are started inside the block
+    have the number, too; threads that are have it only where Python gives them the context of
+    whoever starts them: by ``contextvars.copy_context().run``, or where
+    ``sys.flags.thread_inherit_context`` is set, as it is from Python 3.14 on without the GIL.
 
     Parameters
     ----------
     n : int
-        At least 1.
+        At least 1, the caller's own thread among them. Calls that run at once share fastconv's
+        other threads: who finds them at work does everything itself.
 
     Raises
     ------

@@ -433,7 +433,8 @@ def _multiply(spectra: np.ndarray, kernel: np.ndarray) -> None:
     if spectra.dtype.itemsize <= 16:
         _core.multiply_spectrum(spectra, kernel)
     else:
-        spectra *= kernel
+        with np.errstate(all="ignore"):
+            spectra *= kernel
 
 
 def _put(

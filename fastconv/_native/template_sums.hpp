@@ -13,6 +13,7 @@
 #include "vector.hpp"
 
 namespace fastconv {
+inline namespace FASTCONV_LEVEL {
 namespace {
 
 typedef Vector<double> SumLanes;
@@ -359,4 +360,5 @@ constexpr TemplateSet template_set() {
 }
 
 }  // namespace
+}  // namespace FASTCONV_LEVEL
 }  // namespace fastconv
