@@ -21,7 +21,10 @@ import fastconv
 from fastconv import _filters, _layers, _typing, ndimage, nn, signal, template
 from fastconv._methods import GPU_METHODS, METHODS
 
-pytestmark = pytest.mark.cpu_only("types are the same for arrays of either kind")
+pytestmark = [
+    pytest.mark.cpu_only("types are the same for arrays of either kind"),
+    pytest.mark.thread_unsafe("a program sets what is the process's"),
+]
 
 USER, WRONG = TESTS / "typing" / "user.py", TESTS / "typing" / "wrong.py"
 MODULES = (fastconv, signal, ndimage, fastconv.numpy, nn, template)
@@ -31,13 +34,13 @@ PACKAGE = Path(fastconv.__file__).parent
 ALLOWED = {
     r"fastconv\._plan\.(explain|plan)": "arrays that may be Specs stand before *args, and so does "
     "func: whatever stands there has no name for a type checker",
-    r"fastconv\.ndimage\._kept_(mean_)?pass": "functools.lru_cache hides the parameters",
+    r"fastconv\.\w+\._\w+": "private; functools.lru_cache hides parameters",
     r"fastconv\._native\._core\.(ShortPlan\.)?__(test|reduce_cython|setstate_cython)__": "Cython's",
 }
 # The modules that define what is public, and the one that has a stub.
 DEFINING = (
     *("signal", "ndimage", "numpy", "nn", "template", "_plan", "_problem", "_threads"),
-    *("_calibrate", "_config", "_native._core"),
+    *("_calibrate", "_config", "_patch", "_native._core"),
 )
 # Packages without types.
 UNTYPED = "[mypy]\n[mypy-cupy.*,pyfftw.*]\nignore_missing_imports = true\n"

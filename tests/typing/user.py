@@ -15,7 +15,16 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import fastconv
-from fastconv import Calibration, Explanation, Plan, Spec, ndimage, nn, signal
+from fastconv import (
+    Calibration,
+    Explanation,
+    PatchReport,
+    Plan,
+    Spec,
+    ndimage,
+    nn,
+    signal,
+)
 
 single = np.linspace(0, 1, 36, dtype=np.float32)
 double = np.linspace(0, 1, 36, dtype=np.float64)
@@ -224,6 +233,16 @@ def settings() -> None:
     fastconv.show_config()
 
 
+def switches() -> None:
+    with fastconv.patched("numpy", count=True) as report:
+        np.convolve(single, single)
+    assert_type(report, PatchReport)
+    assert_type(report.replaced, tuple[str, ...])
+    assert_type(report.calls, dict[str, int] | None)
+    assert_type(fastconv.patch_scipy("numpy.convolve"), PatchReport)
+    fastconv.unpatch_scipy()
+
+
 def told(measured: Calibration) -> str:
     assert_type(measured.path, Path | None)
     assert_type(measured.coefficients, dict[str, float])
@@ -284,5 +303,6 @@ if __name__ == "__main__":
     plans()
     explanations()
     settings()
+    switches()
     told(Calibration(None, {}, {}, 0, 1.0, 1.0, 0.0))
     wrapped([1.0, 2.0])
