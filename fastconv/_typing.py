@@ -44,6 +44,7 @@ Data: TypeAlias = ArrayLike | DeviceArray
 # The dtype of a result, where it is that of one array.
 Element = TypeVar("Element", bound=np.generic)
 # The same of two arrays: one of these and no common ancestor, which int32 and float64 have, too.
+# (Long doubles are floating[Any] in NumPy's older stubs, which any float is.)
 Same = TypeVar(
     "Same",
     np.bool,
@@ -60,18 +61,11 @@ Same = TypeVar(
     np.float16,
     np.float32,
     np.float64,
-    np.longdouble,
     np.complex64,
     np.complex128,
-    np.clongdouble,
 )
-# Those that transforms keep.
-Spectral = TypeVar(
-    "Spectral", np.float32, np.float64, np.longdouble, np.complex64, np.complex128, np.clongdouble
-)
-# Those of layers, and of sepfir2d.
+# Those that transforms, layers and sepfir2d keep.
 Floating = TypeVar("Floating", np.float32, np.float64, np.complex64, np.complex128)
-
 # Those of templates.
 Pixel = TypeVar("Pixel", np.float32, np.float64)
 

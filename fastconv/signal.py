@@ -52,7 +52,6 @@ from fastconv._typing import (
     Mode,
     OnDevice,
     Same,
-    Spectral,
 )
 
 __all__ = [
@@ -583,13 +582,13 @@ def _transformed(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 @overload
 def fftconvolve(
-    in1: NDArray[Spectral],
-    in2: NDArray[Spectral],
+    in1: NDArray[Floating],
+    in2: NDArray[Floating],
     mode: Mode = "full",
     axes: Axes = None,
     *,
     accuracy: Accuracy = "default",
-) -> NDArray[Spectral]: ...
+) -> NDArray[Floating]: ...
 @overload
 def fftconvolve(
     in1: OnDevice,
@@ -665,13 +664,13 @@ def fftconvolve(
 
 @overload
 def oaconvolve(
-    in1: NDArray[Spectral],
-    in2: NDArray[Spectral],
+    in1: NDArray[Floating],
+    in2: NDArray[Floating],
     mode: Mode = "full",
     axes: Axes = None,
     *,
     accuracy: Accuracy = "default",
-) -> NDArray[Spectral]: ...
+) -> NDArray[Floating]: ...
 @overload
 def oaconvolve(
     in1: OnDevice,

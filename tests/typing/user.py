@@ -103,6 +103,44 @@ def filters() -> None:
     assert_type(ndimage.gaussian_gradient_magnitude(image, [1, 2], radius=2), NDArray[np.float32])
 
 
+def filters_keep_the_dtype() -> None:
+    line, kernel = [1.0, 2.0, 1.0], np.ones((3, 3))
+    assert_type(ndimage.correlate(wide, kernel), NDArray[np.float64])
+    assert_type(ndimage.convolve(wide, kernel), NDArray[np.float64])
+    assert_type(ndimage.correlate1d(wide, line), NDArray[np.float64])
+    assert_type(ndimage.convolve1d(wide, line), NDArray[np.float64])
+    assert_type(ndimage.gaussian_filter1d(wide, 1), NDArray[np.float64])
+    assert_type(ndimage.gaussian_filter(wide, 1), NDArray[np.float64])
+    assert_type(ndimage.uniform_filter1d(wide, 3), NDArray[np.float64])
+    assert_type(ndimage.uniform_filter(wide, 3), NDArray[np.float64])
+    assert_type(ndimage.prewitt(wide), NDArray[np.float64])
+    assert_type(ndimage.sobel(wide), NDArray[np.float64])
+    assert_type(ndimage.laplace(wide), NDArray[np.float64])
+    assert_type(ndimage.gaussian_laplace(wide, 1), NDArray[np.float64])
+    assert_type(ndimage.gaussian_gradient_magnitude(wide, 1), NDArray[np.float64])
+    assert_type(ndimage.generic_laplace(wide, ndimage.sobel), NDArray[np.float64])
+    assert_type(ndimage.generic_gradient_magnitude(wide, ndimage.sobel), NDArray[np.float64])
+
+
+def filters_take_the_dtype_of_their_output() -> None:
+    line, kernel, f4 = [1.0, 2.0, 1.0], np.ones((3, 3)), np.float32
+    assert_type(ndimage.correlate(wide, kernel, f4), NDArray[np.float32])
+    assert_type(ndimage.convolve(wide, kernel, f4), NDArray[np.float32])
+    assert_type(ndimage.correlate1d(wide, line, output=f4), NDArray[np.float32])
+    assert_type(ndimage.convolve1d(wide, line, output=f4), NDArray[np.float32])
+    assert_type(ndimage.gaussian_filter1d(wide, 1, output=f4), NDArray[np.float32])
+    assert_type(ndimage.gaussian_filter(wide, 1, output=f4), NDArray[np.float32])
+    assert_type(ndimage.uniform_filter1d(wide, 3, output=f4), NDArray[np.float32])
+    assert_type(ndimage.uniform_filter(wide, 3, output=f4), NDArray[np.float32])
+    assert_type(ndimage.prewitt(wide, output=f4), NDArray[np.float32])
+    assert_type(ndimage.sobel(wide, output=f4), NDArray[np.float32])
+    assert_type(ndimage.laplace(wide, f4), NDArray[np.float32])
+    assert_type(ndimage.gaussian_laplace(wide, 1, f4), NDArray[np.float32])
+    assert_type(ndimage.gaussian_gradient_magnitude(wide, 1, f4), NDArray[np.float32])
+    assert_type(ndimage.generic_laplace(wide, ndimage.sobel, f4), NDArray[np.float32])
+    assert_type(ndimage.generic_gradient_magnitude(wide, ndimage.sobel, f4), NDArray[np.float32])
+
+
 def second_difference(
     input: NDArray[Any],
     axis: int,
@@ -295,6 +333,8 @@ if __name__ == "__main__":
     choices()
     lines()
     filters()
+    filters_keep_the_dtype()
+    filters_take_the_dtype_of_their_output()
     filters_of_ones_own()
     templates()
     layers_in_one_dimension()
