@@ -191,7 +191,8 @@ class _Rebound(_Replacement):
             return self.choose(data, kernel)(*args, **kwargs)
 
         self.stand_in = functools.update_wrapper(stand_in, self.function)
-        return self.function
+        function: Function = self.function
+        return function
 
     def install(self) -> None:
         _rebind(self.function, self.stand_in)

@@ -2,9 +2,9 @@
 Names of the types in the signatures of what is public.
 
 A result's dtype is told where the arguments' dtypes decide it alone: arrays of one dtype give an
-array of that dtype, a filter's `output` its own. In all other cases it is Any, and so are results
-for CuPy's arrays, which have no types yet. As in NumPy's annotations, arrays without axes count as
-arrays though their results are scalars.
+array of that dtype, a filter's `output` its own; in all other cases it is Any. What lies on a GPU
+gives what is of its own type. As in NumPy's annotations, arrays without axes count as arrays though
+their results are scalars.
 """
 
 from __future__ import annotations
@@ -35,54 +35,39 @@ class DeviceArray(Protocol):
         """Where it lies."""
 
 
+# Results are of the type of what lies there.
 OnDevice = TypeVar("OnDevice", bound=DeviceArray)
+# What lies in either place.
 Array: TypeAlias = NDArray[Any] | DeviceArray
 Data: TypeAlias = ArrayLike | DeviceArray
 
-# What is an array of the same kind as its result, and as its partner where there are two. Each is
-# one of these and no common ancestor, which arrays of int32 and float64 have, too.
+# The dtype of a result, where it is that of one array.
+Element = TypeVar("Element", bound=np.generic)
+# The same of two arrays: one of these and no common ancestor, which int32 and float64 have, too.
+# (Long doubles are floating[Any] in NumPy's older stubs, which any float is.)
 Same = TypeVar(
     "Same",
-    NDArray[np.bool],
-    NDArray[np.int8],
-    NDArray[np.int16],
-    NDArray[np.int32],
-    NDArray[np.int64],
-    NDArray[np.intp],
-    NDArray[np.uint8],
-    NDArray[np.uint16],
-    NDArray[np.uint32],
-    NDArray[np.uint64],
-    NDArray[np.uintp],
-    NDArray[np.float16],
-    NDArray[np.float32],
-    NDArray[np.float64],
-    NDArray[np.longdouble],
-    NDArray[np.complex64],
-    NDArray[np.complex128],
-    NDArray[np.clongdouble],
-    DeviceArray,
+    np.bool,
+    np.int8,
+    np.int16,
+    np.int32,
+    np.int64,
+    np.intp,
+    np.uint8,
+    np.uint16,
+    np.uint32,
+    np.uint64,
+    np.uintp,
+    np.float16,
+    np.float32,
+    np.float64,
+    np.complex64,
+    np.complex128,
 )
-# Those that transforms keep.
-Spectral = TypeVar(
-    "Spectral",
-    NDArray[np.float32],
-    NDArray[np.float64],
-    NDArray[np.longdouble],
-    NDArray[np.complex64],
-    NDArray[np.complex128],
-    NDArray[np.clongdouble],
-    DeviceArray,
-)
-# Those of layers, and of sepfir2d.
-Floating = TypeVar(
-    "Floating",
-    NDArray[np.float32],
-    NDArray[np.float64],
-    NDArray[np.complex64],
-    NDArray[np.complex128],
-    DeviceArray,
-)
+# Those that transforms, layers and sepfir2d keep.
+Floating = TypeVar("Floating", np.float32, np.float64, np.complex64, np.complex128)
+# Those of templates.
+Pixel = TypeVar("Pixel", np.float32, np.float64)
 
 # Real weights make no complex result of real data.
 RealArrayLike: TypeAlias = (
@@ -90,13 +75,11 @@ RealArrayLike: TypeAlias = (
     | Sequence[float]
     | Sequence[Sequence[float]]
     | Sequence[Sequence[Sequence[float]]]
-    | DeviceArray
 )
 Bytes: TypeAlias = NDArray[np.uint8 | np.int8]
 # Arrays and dtypes that decide the dtype of a filter's result.
-Element = TypeVar("Element", bound=np.generic)
 Into: TypeAlias = NDArray[Element] | type[Element] | np.dtype[Element]
-Output: TypeAlias = Array | DTypeLike | None
+Output: TypeAlias = NDArray[Any] | DTypeLike | None
 
 # --- arguments ------------------------------------------------------------------------------------
 

@@ -20,7 +20,7 @@ from typing import Any, Unpack, overload
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv import _devices
 from fastconv._filters import (
@@ -60,6 +60,7 @@ from fastconv._typing import (
     Accuracy,
     Array,
     Data,
+    DeviceArray,
     Each,
     EachReal,
     EdgeMode,
@@ -69,10 +70,10 @@ from fastconv._typing import (
     Integer,
     Into,
     Number,
+    OnDevice,
     Output,
     Real,
     RealArrayLike,
-    Same,
 )
 
 __all__ = [
@@ -153,7 +154,7 @@ def _lower_convolve(
 
 @overload
 def correlate(
-    input: Same,
+    input: NDArray[Element],
     weights: RealArrayLike,
     output: None = None,
     mode: EdgeMode = "reflect",
@@ -162,7 +163,19 @@ def correlate(
     *,
     axes: Each | None = None,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def correlate(
+    input: OnDevice,
+    weights: OnDevice | ArrayLike,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def correlate(
     input: ArrayLike,
@@ -191,7 +204,7 @@ def correlate(
 def correlate(
     input: Data,
     weights: Data,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeMode = "reflect",
     cval: Number = 0.0,
     origin: Each = 0,
@@ -269,7 +282,7 @@ def correlate(
 
 @overload
 def convolve(
-    input: Same,
+    input: NDArray[Element],
     weights: RealArrayLike,
     output: None = None,
     mode: EdgeMode = "reflect",
@@ -278,7 +291,19 @@ def convolve(
     *,
     axes: Each | None = None,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def convolve(
+    input: OnDevice,
+    weights: OnDevice | ArrayLike,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def convolve(
     input: ArrayLike,
@@ -307,7 +332,7 @@ def convolve(
 def convolve(
     input: Data,
     weights: Data,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeMode = "reflect",
     cval: Number = 0.0,
     origin: Each = 0,
@@ -462,7 +487,7 @@ def _lower_convolve1d(
 
 @overload
 def correlate1d(
-    input: Same,
+    input: NDArray[Element],
     weights: RealArrayLike,
     axis: Integer = -1,
     output: None = None,
@@ -471,7 +496,19 @@ def correlate1d(
     origin: Integer = 0,
     *,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def correlate1d(
+    input: OnDevice,
+    weights: OnDevice | ArrayLike,
+    axis: Integer = -1,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def correlate1d(
     input: ArrayLike,
@@ -501,7 +538,7 @@ def correlate1d(
     input: Data,
     weights: Data,
     axis: Integer = -1,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeMode = "reflect",
     cval: Number = 0.0,
     origin: Integer = 0,
@@ -566,7 +603,7 @@ def correlate1d(
 
 @overload
 def convolve1d(
-    input: Same,
+    input: NDArray[Element],
     weights: RealArrayLike,
     axis: Integer = -1,
     output: None = None,
@@ -575,7 +612,19 @@ def convolve1d(
     origin: Integer = 0,
     *,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def convolve1d(
+    input: OnDevice,
+    weights: OnDevice | ArrayLike,
+    axis: Integer = -1,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def convolve1d(
     input: ArrayLike,
@@ -605,7 +654,7 @@ def convolve1d(
     input: Data,
     weights: Data,
     axis: Integer = -1,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeMode = "reflect",
     cval: Number = 0.0,
     origin: Integer = 0,
@@ -771,7 +820,7 @@ def _lower_gaussian_filter(
 
 @overload
 def gaussian_filter1d(
-    input: Same,
+    input: NDArray[Element],
     sigma: Real,
     axis: Integer = -1,
     order: Integer = 0,
@@ -782,7 +831,21 @@ def gaussian_filter1d(
     *,
     radius: Integer | None = None,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def gaussian_filter1d(
+    input: OnDevice,
+    sigma: Real,
+    axis: Integer = -1,
+    order: Integer = 0,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    *,
+    radius: Integer | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def gaussian_filter1d(
     input: ArrayLike,
@@ -817,7 +880,7 @@ def gaussian_filter1d(
     sigma: Real,
     axis: Integer = -1,
     order: Integer = 0,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeMode = "reflect",
     cval: Number = 0.0,
     truncate: Real = 4.0,
@@ -885,7 +948,7 @@ def gaussian_filter1d(
 
 @overload
 def gaussian_filter(
-    input: Same,
+    input: NDArray[Element],
     sigma: EachReal,
     order: Each = 0,
     output: None = None,
@@ -896,7 +959,21 @@ def gaussian_filter(
     radius: Each | None = None,
     axes: Each | None = None,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def gaussian_filter(
+    input: OnDevice,
+    sigma: EachReal,
+    order: Each = 0,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    *,
+    radius: Each | None = None,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def gaussian_filter(
     input: ArrayLike,
@@ -930,7 +1007,7 @@ def gaussian_filter(
     input: Data,
     sigma: EachReal,
     order: Each = 0,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     truncate: Real = 4.0,
@@ -1076,7 +1153,7 @@ def _lower_uniform_filter(
 
 @overload
 def uniform_filter1d(
-    input: Same,
+    input: NDArray[Element],
     size: Integer,
     axis: Integer = -1,
     output: None = None,
@@ -1085,7 +1162,19 @@ def uniform_filter1d(
     origin: Integer = 0,
     *,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def uniform_filter1d(
+    input: OnDevice,
+    size: Integer,
+    axis: Integer = -1,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def uniform_filter1d(
     input: ArrayLike,
@@ -1115,7 +1204,7 @@ def uniform_filter1d(
     input: Data,
     size: Integer,
     axis: Integer = -1,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeMode = "reflect",
     cval: Number = 0.0,
     origin: Integer = 0,
@@ -1185,7 +1274,7 @@ def uniform_filter1d(
 
 @overload
 def uniform_filter(
-    input: Same,
+    input: NDArray[Element],
     size: Each = 3,
     output: None = None,
     mode: EdgeModes = "reflect",
@@ -1194,7 +1283,19 @@ def uniform_filter(
     *,
     axes: Each | None = None,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def uniform_filter(
+    input: OnDevice,
+    size: Each = 3,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def uniform_filter(
     input: ArrayLike,
@@ -1223,7 +1324,7 @@ def uniform_filter(
 def uniform_filter(
     input: Data,
     size: Each = 3,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     origin: Each = 0,
@@ -1366,14 +1467,24 @@ def _lower_sobel(
 
 @overload
 def prewitt(
-    input: Same,
+    input: NDArray[Element],
     axis: Integer = -1,
     output: None = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     *,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def prewitt(
+    input: OnDevice,
+    axis: Integer = -1,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def prewitt(
     input: ArrayLike,
@@ -1398,7 +1509,7 @@ def prewitt(
 def prewitt(
     input: Data,
     axis: Integer = -1,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     *,
@@ -1454,14 +1565,24 @@ def prewitt(
 
 @overload
 def sobel(
-    input: Same,
+    input: NDArray[Element],
     axis: Integer = -1,
     output: None = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     *,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def sobel(
+    input: OnDevice,
+    axis: Integer = -1,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def sobel(
     input: ArrayLike,
@@ -1486,7 +1607,7 @@ def sobel(
 def sobel(
     input: Data,
     axis: Integer = -1,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     *,
@@ -1607,7 +1728,7 @@ def _add_derivatives(
 
 @overload
 def generic_laplace(
-    input: Same,
+    input: NDArray[Element],
     derivative2: Callable[..., Any],
     output: None = None,
     mode: EdgeModes = "reflect",
@@ -1617,7 +1738,20 @@ def generic_laplace(
     *,
     axes: Each | None = None,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def generic_laplace(
+    input: OnDevice,
+    derivative2: Callable[..., Any],
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    extra_arguments: Sequence[Any] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def generic_laplace(
     input: ArrayLike,
@@ -1647,7 +1781,7 @@ def generic_laplace(
 def generic_laplace(
     input: Data,
     derivative2: Callable[..., Any],
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     extra_arguments: Sequence[Any] = (),
@@ -1733,7 +1867,7 @@ def generic_laplace(
 
 @overload
 def generic_gradient_magnitude(
-    input: Same,
+    input: NDArray[Element],
     derivative: Callable[..., Any],
     output: None = None,
     mode: EdgeModes = "reflect",
@@ -1743,7 +1877,20 @@ def generic_gradient_magnitude(
     *,
     axes: Each | None = None,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def generic_gradient_magnitude(
+    input: OnDevice,
+    derivative: Callable[..., Any],
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    extra_arguments: Sequence[Any] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def generic_gradient_magnitude(
     input: ArrayLike,
@@ -1773,7 +1920,7 @@ def generic_gradient_magnitude(
 def generic_gradient_magnitude(
     input: Data,
     derivative: Callable[..., Any],
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     extra_arguments: Sequence[Any] = (),
@@ -1894,14 +2041,24 @@ def _lower_laplace(
 
 @overload
 def laplace(
-    input: Same,
+    input: NDArray[Element],
     output: None = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     *,
     axes: Each | None = None,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def laplace(
+    input: OnDevice,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def laplace(
     input: ArrayLike,
@@ -1925,7 +2082,7 @@ def laplace(
 @lowered_by(_lower_laplace)
 def laplace(
     input: Data,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     *,
@@ -1988,12 +2145,13 @@ def laplace(
     one = len(boundaries) == 1 and len(chosen) <= _CROSS_AXES
     if not one or not _is_one_sum(array.dtype, result.dtype, cval):
 
-        def derivative2(data: Any, axis: int, target: Any, rule: EdgeMode, fill: Any) -> np.ndarray:
+        def derivative2(data: Any, axis: int, target: Any, rule: EdgeMode, fill: Any) -> Any:
             return correlate1d(
                 data, _SECOND_DIFFERENCE, axis, target, rule, fill, accuracy=accuracy
             )
 
-        return generic_laplace(array, derivative2, result, mode, cval, axes=axes)
+        filtered: Array = generic_laplace(array, derivative2, result, mode, cval, axes=axes)
+        return filtered
     w, boundary = _cross(array, chosen), boundaries.pop()
     offset = [-(n // 2) for n in w.shape]
 
@@ -2051,7 +2209,7 @@ def _one_gaussian_laplace(
 
 @overload
 def gaussian_laplace(
-    input: Same,
+    input: NDArray[Element],
     sigma: EachReal,
     output: None = None,
     mode: EdgeModes = "reflect",
@@ -2060,7 +2218,19 @@ def gaussian_laplace(
     axes: Each | None = None,
     accuracy: Accuracy = "default",
     **kwargs: Unpack[GaussianOptions],
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def gaussian_laplace(
+    input: OnDevice,
+    sigma: EachReal,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> OnDevice: ...
 @overload
 def gaussian_laplace(
     input: ArrayLike,
@@ -2089,7 +2259,7 @@ def gaussian_laplace(
 def gaussian_laplace(
     input: Data,
     sigma: EachReal,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     *,
@@ -2166,18 +2336,21 @@ def gaussian_laplace(
 
     def derivative2(
         data: Any, axis: int, target: Any, rule: EdgeMode, fill: Any, **options: Any
-    ) -> np.ndarray:
+    ) -> Any:
         order = [2 * (a == axis) for a in range(array.ndim)]
         return gaussian_filter(
             data, sigmas, order, target, rule, fill, accuracy=accuracy, **options
         )
 
-    return generic_laplace(array, derivative2, result, mode, cval, extra_keywords=kwargs, axes=axes)
+    filtered: Array = generic_laplace(
+        array, derivative2, result, mode, cval, extra_keywords=kwargs, axes=axes
+    )
+    return filtered
 
 
 @overload
 def gaussian_gradient_magnitude(
-    input: Same,
+    input: NDArray[Element],
     sigma: EachReal,
     output: None = None,
     mode: EdgeModes = "reflect",
@@ -2186,7 +2359,19 @@ def gaussian_gradient_magnitude(
     axes: Each | None = None,
     accuracy: Accuracy = "default",
     **kwargs: Unpack[GaussianOptions],
-) -> Same: ...
+) -> NDArray[Element]: ...
+@overload
+def gaussian_gradient_magnitude(
+    input: OnDevice,
+    sigma: EachReal,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> OnDevice: ...
 @overload
 def gaussian_gradient_magnitude(
     input: ArrayLike,
@@ -2214,7 +2399,7 @@ def gaussian_gradient_magnitude(
 def gaussian_gradient_magnitude(
     input: Data,
     sigma: EachReal,
-    output: Output = None,
+    output: Output | DeviceArray = None,
     mode: EdgeModes = "reflect",
     cval: Number = 0.0,
     *,
@@ -2279,12 +2464,13 @@ def gaussian_gradient_magnitude(
 
     def derivative(
         source: Any, axis: int, target: Any, rule: EdgeMode, fill: Any, **options: Any
-    ) -> np.ndarray:
+    ) -> Any:
         order = [int(a == axis) for a in range(ndim)]
         return gaussian_filter(
             source, sigma, order, target, rule, fill, accuracy=accuracy, **options
         )
 
-    return generic_gradient_magnitude(
+    filtered: Array = generic_gradient_magnitude(
         data, derivative, output, mode, cval, extra_keywords=kwargs, axes=axes
     )
+    return filtered

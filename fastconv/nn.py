@@ -33,6 +33,7 @@ from fastconv._typing import (
     Layout2D,
     Layout3D,
     Method,
+    OnDevice,
     Padding,
 )
 
@@ -120,9 +121,9 @@ def _conv(
 
 @overload
 def conv1d(
-    x: Floating,
-    w: Floating,
-    bias: Data | None = None,
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
@@ -132,16 +133,35 @@ def conv1d(
     activation: Activation | None = None,
     flip_kernel: bool = False,
     x_zero_point: Integer = 0,
-    w_zero_point: Data = 0,
-    out: Array | None = None,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv1d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: OnDevice | ArrayLike = 0,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv1d(
     x: Bytes,
     w: Bytes,
-    bias: Data | None = None,
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
@@ -151,8 +171,8 @@ def conv1d(
     activation: Activation | None = None,
     flip_kernel: bool = False,
     x_zero_point: Integer = 0,
-    w_zero_point: Data = 0,
-    out: Array | None = None,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[np.int32]: ...
@@ -160,7 +180,7 @@ def conv1d(
 def conv1d(
     x: ArrayLike,
     w: ArrayLike,
-    bias: Data | None = None,
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
@@ -170,8 +190,8 @@ def conv1d(
     activation: Activation | None = None,
     flip_kernel: bool = False,
     x_zero_point: Integer = 0,
-    w_zero_point: Data = 0,
-    out: Array | None = None,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -254,9 +274,9 @@ def conv1d(
 
 @overload
 def conv_transpose1d(
-    x: Floating,
-    w: Floating,
-    bias: Data | None = None,
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     output_padding: Each = 0,
@@ -267,15 +287,34 @@ def conv_transpose1d(
     layout: Layout1D = "NCW",
     activation: Activation | None = None,
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv_transpose1d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout1D = "NCW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv_transpose1d(
     x: ArrayLike,
     w: ArrayLike,
-    bias: Data | None = None,
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     output_padding: Each = 0,
@@ -286,7 +325,7 @@ def conv_transpose1d(
     layout: Layout1D = "NCW",
     activation: Activation | None = None,
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -367,8 +406,8 @@ def conv_transpose1d(
 
 @overload
 def conv1d_grad_input(
-    grad: Floating,
-    w: Floating,
+    grad: NDArray[Floating],
+    w: NDArray[Floating],
     input_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
@@ -377,10 +416,26 @@ def conv1d_grad_input(
     *,
     layout: Layout1D = "NCW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv1d_grad_input(
+    grad: OnDevice,
+    w: OnDevice | ArrayLike,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv1d_grad_input(
     grad: ArrayLike,
@@ -393,7 +448,7 @@ def conv1d_grad_input(
     *,
     layout: Layout1D = "NCW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -466,8 +521,8 @@ def conv1d_grad_input(
 
 @overload
 def conv1d_grad_weight(
-    grad: Floating,
-    x: Floating,
+    grad: NDArray[Floating],
+    x: NDArray[Floating],
     weight_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
@@ -476,10 +531,26 @@ def conv1d_grad_weight(
     *,
     layout: Layout1D = "NCW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv1d_grad_weight(
+    grad: OnDevice,
+    x: OnDevice | ArrayLike,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv1d_grad_weight(
     grad: ArrayLike,
@@ -492,7 +563,7 @@ def conv1d_grad_weight(
     *,
     layout: Layout1D = "NCW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -565,10 +636,16 @@ def conv1d_grad_weight(
 
 @overload
 def conv1d_grad_bias(
-    grad: Floating,
+    grad: NDArray[Floating],
     *,
     layout: Layout1D = "NCW",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv1d_grad_bias(
+    grad: OnDevice,
+    *,
+    layout: Layout1D = "NCW",
+) -> OnDevice: ...
 @overload
 def conv1d_grad_bias(
     grad: ArrayLike,
@@ -616,9 +693,9 @@ def conv1d_grad_bias(
 
 @overload
 def conv2d(
-    x: Floating,
-    w: Floating,
-    bias: Data | None = None,
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
@@ -628,16 +705,35 @@ def conv2d(
     activation: Activation | None = None,
     flip_kernel: bool = False,
     x_zero_point: Integer = 0,
-    w_zero_point: Data = 0,
-    out: Array | None = None,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv2d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: OnDevice | ArrayLike = 0,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv2d(
     x: Bytes,
     w: Bytes,
-    bias: Data | None = None,
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
@@ -647,8 +743,8 @@ def conv2d(
     activation: Activation | None = None,
     flip_kernel: bool = False,
     x_zero_point: Integer = 0,
-    w_zero_point: Data = 0,
-    out: Array | None = None,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[np.int32]: ...
@@ -656,7 +752,7 @@ def conv2d(
 def conv2d(
     x: ArrayLike,
     w: ArrayLike,
-    bias: Data | None = None,
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
@@ -666,8 +762,8 @@ def conv2d(
     activation: Activation | None = None,
     flip_kernel: bool = False,
     x_zero_point: Integer = 0,
-    w_zero_point: Data = 0,
-    out: Array | None = None,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -786,9 +882,9 @@ def conv2d(
 
 @overload
 def conv_transpose2d(
-    x: Floating,
-    w: Floating,
-    bias: Data | None = None,
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     output_padding: Each = 0,
@@ -799,15 +895,34 @@ def conv_transpose2d(
     layout: Layout2D = "NCHW",
     activation: Activation | None = None,
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv_transpose2d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout2D = "NCHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv_transpose2d(
     x: ArrayLike,
     w: ArrayLike,
-    bias: Data | None = None,
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     output_padding: Each = 0,
@@ -818,7 +933,7 @@ def conv_transpose2d(
     layout: Layout2D = "NCHW",
     activation: Activation | None = None,
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -925,8 +1040,8 @@ def conv_transpose2d(
 
 @overload
 def conv2d_grad_input(
-    grad: Floating,
-    w: Floating,
+    grad: NDArray[Floating],
+    w: NDArray[Floating],
     input_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
@@ -935,10 +1050,26 @@ def conv2d_grad_input(
     *,
     layout: Layout2D = "NCHW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv2d_grad_input(
+    grad: OnDevice,
+    w: OnDevice | ArrayLike,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv2d_grad_input(
     grad: ArrayLike,
@@ -951,7 +1082,7 @@ def conv2d_grad_input(
     *,
     layout: Layout2D = "NCHW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -1025,8 +1156,8 @@ def conv2d_grad_input(
 
 @overload
 def conv2d_grad_weight(
-    grad: Floating,
-    x: Floating,
+    grad: NDArray[Floating],
+    x: NDArray[Floating],
     weight_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
@@ -1035,10 +1166,26 @@ def conv2d_grad_weight(
     *,
     layout: Layout2D = "NCHW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv2d_grad_weight(
+    grad: OnDevice,
+    x: OnDevice | ArrayLike,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv2d_grad_weight(
     grad: ArrayLike,
@@ -1051,7 +1198,7 @@ def conv2d_grad_weight(
     *,
     layout: Layout2D = "NCHW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -1125,10 +1272,16 @@ def conv2d_grad_weight(
 
 @overload
 def conv2d_grad_bias(
-    grad: Floating,
+    grad: NDArray[Floating],
     *,
     layout: Layout2D = "NCHW",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv2d_grad_bias(
+    grad: OnDevice,
+    *,
+    layout: Layout2D = "NCHW",
+) -> OnDevice: ...
 @overload
 def conv2d_grad_bias(
     grad: ArrayLike,
@@ -1176,9 +1329,9 @@ def conv2d_grad_bias(
 
 @overload
 def conv3d(
-    x: Floating,
-    w: Floating,
-    bias: Data | None = None,
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
@@ -1188,16 +1341,35 @@ def conv3d(
     activation: Activation | None = None,
     flip_kernel: bool = False,
     x_zero_point: Integer = 0,
-    w_zero_point: Data = 0,
-    out: Array | None = None,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv3d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: OnDevice | ArrayLike = 0,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv3d(
     x: Bytes,
     w: Bytes,
-    bias: Data | None = None,
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
@@ -1207,8 +1379,8 @@ def conv3d(
     activation: Activation | None = None,
     flip_kernel: bool = False,
     x_zero_point: Integer = 0,
-    w_zero_point: Data = 0,
-    out: Array | None = None,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[np.int32]: ...
@@ -1216,7 +1388,7 @@ def conv3d(
 def conv3d(
     x: ArrayLike,
     w: ArrayLike,
-    bias: Data | None = None,
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
@@ -1226,8 +1398,8 @@ def conv3d(
     activation: Activation | None = None,
     flip_kernel: bool = False,
     x_zero_point: Integer = 0,
-    w_zero_point: Data = 0,
-    out: Array | None = None,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -1310,9 +1482,9 @@ def conv3d(
 
 @overload
 def conv_transpose3d(
-    x: Floating,
-    w: Floating,
-    bias: Data | None = None,
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     output_padding: Each = 0,
@@ -1323,15 +1495,34 @@ def conv_transpose3d(
     layout: Layout3D = "NCDHW",
     activation: Activation | None = None,
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv_transpose3d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout3D = "NCDHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv_transpose3d(
     x: ArrayLike,
     w: ArrayLike,
-    bias: Data | None = None,
+    bias: ArrayLike | None = None,
     stride: Each = 1,
     padding: Padding = 0,
     output_padding: Each = 0,
@@ -1342,7 +1533,7 @@ def conv_transpose3d(
     layout: Layout3D = "NCDHW",
     activation: Activation | None = None,
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -1424,8 +1615,8 @@ def conv_transpose3d(
 
 @overload
 def conv3d_grad_input(
-    grad: Floating,
-    w: Floating,
+    grad: NDArray[Floating],
+    w: NDArray[Floating],
     input_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
@@ -1434,10 +1625,26 @@ def conv3d_grad_input(
     *,
     layout: Layout3D = "NCDHW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv3d_grad_input(
+    grad: OnDevice,
+    w: OnDevice | ArrayLike,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv3d_grad_input(
     grad: ArrayLike,
@@ -1450,7 +1657,7 @@ def conv3d_grad_input(
     *,
     layout: Layout3D = "NCDHW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -1524,8 +1731,8 @@ def conv3d_grad_input(
 
 @overload
 def conv3d_grad_weight(
-    grad: Floating,
-    x: Floating,
+    grad: NDArray[Floating],
+    x: NDArray[Floating],
     weight_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
@@ -1534,10 +1741,26 @@ def conv3d_grad_weight(
     *,
     layout: Layout3D = "NCDHW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv3d_grad_weight(
+    grad: OnDevice,
+    x: OnDevice | ArrayLike,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def conv3d_grad_weight(
     grad: ArrayLike,
@@ -1550,7 +1773,7 @@ def conv3d_grad_weight(
     *,
     layout: Layout3D = "NCDHW",
     flip_kernel: bool = False,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     method: Method = "auto",
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -1624,10 +1847,16 @@ def conv3d_grad_weight(
 
 @overload
 def conv3d_grad_bias(
-    grad: Floating,
+    grad: NDArray[Floating],
     *,
     layout: Layout3D = "NCDHW",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def conv3d_grad_bias(
+    grad: OnDevice,
+    *,
+    layout: Layout3D = "NCDHW",
+) -> OnDevice: ...
 @overload
 def conv3d_grad_bias(
     grad: ArrayLike,
@@ -1675,12 +1904,20 @@ def conv3d_grad_bias(
 
 @overload
 def unfold(
-    input: Floating,
+    input: NDArray[Floating],
     kernel_size: Each,
     dilation: Each = 1,
     padding: Each = 0,
     stride: Each = 1,
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def unfold(
+    input: OnDevice,
+    kernel_size: Each,
+    dilation: Each = 1,
+    padding: Each = 0,
+    stride: Each = 1,
+) -> OnDevice: ...
 @overload
 def unfold(
     input: ArrayLike,
@@ -1731,13 +1968,22 @@ def unfold(
 
 @overload
 def fold(
-    input: Floating,
+    input: NDArray[Floating],
     output_size: Each,
     kernel_size: Each,
     dilation: Each = 1,
     padding: Each = 0,
     stride: Each = 1,
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def fold(
+    input: OnDevice,
+    output_size: Each,
+    kernel_size: Each,
+    dilation: Each = 1,
+    padding: Each = 0,
+    stride: Each = 1,
+) -> OnDevice: ...
 @overload
 def fold(
     input: ArrayLike,

@@ -27,7 +27,7 @@ from fastconv._plan import (
     lowered_by,
 )
 from fastconv._problem import Spec
-from fastconv._typing import Accuracy, Array, Data, ModeOrNumber, Same
+from fastconv._typing import Accuracy, Array, Data, ModeOrNumber, OnDevice, Same
 
 __all__ = ["convolve", "correlate"]
 
@@ -112,12 +112,20 @@ def _lower_correlate(a: Any, v: Any, mode: Any = "valid", *, accuracy: Any = DEF
 
 @overload
 def convolve(
-    a: Same,
-    v: Same,
+    a: NDArray[Same],
+    v: NDArray[Same],
     mode: ModeOrNumber = "full",
     *,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Same]: ...
+@overload
+def convolve(
+    a: OnDevice,
+    v: OnDevice | ArrayLike,
+    mode: ModeOrNumber = "full",
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def convolve(
     a: ArrayLike,
@@ -180,12 +188,20 @@ def convolve(
 
 @overload
 def correlate(
-    a: Same,
-    v: Same,
+    a: NDArray[Same],
+    v: NDArray[Same],
     mode: ModeOrNumber = "valid",
     *,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Same]: ...
+@overload
+def correlate(
+    a: OnDevice,
+    v: OnDevice | ArrayLike,
+    mode: ModeOrNumber = "valid",
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def correlate(
     a: ArrayLike,

@@ -50,8 +50,8 @@ from fastconv._typing import (
     Floating,
     Method,
     Mode,
+    OnDevice,
     Same,
-    Spectral,
 )
 
 __all__ = [
@@ -308,15 +308,26 @@ def _warn_nonfinite(result: Any, stacklevel: int = 3) -> None:
 
 @overload
 def convolve(
-    in1: Same,
-    in2: Same,
+    in1: NDArray[Same],
+    in2: NDArray[Same],
     mode: Mode = "full",
     method: Method = "auto",
     *,
     axes: Axes = None,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Same]: ...
+@overload
+def convolve(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    method: Method = "auto",
+    *,
+    axes: Axes = None,
+    out: OnDevice | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def convolve(
     in1: ArrayLike,
@@ -325,7 +336,7 @@ def convolve(
     method: Method = "auto",
     *,
     axes: Axes = None,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
 @lowered_by(_lower_convolve)
@@ -420,15 +431,26 @@ def convolve(
 
 @overload
 def correlate(
-    in1: Same,
-    in2: Same,
+    in1: NDArray[Same],
+    in2: NDArray[Same],
     mode: Mode = "full",
     method: Method = "auto",
     *,
     axes: Axes = None,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Same]: ...
+@overload
+def correlate(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    method: Method = "auto",
+    *,
+    axes: Axes = None,
+    out: OnDevice | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def correlate(
     in1: ArrayLike,
@@ -437,7 +459,7 @@ def correlate(
     method: Method = "auto",
     *,
     axes: Axes = None,
-    out: Array | None = None,
+    out: NDArray[Any] | None = None,
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
 @lowered_by(_lower_correlate)
@@ -560,13 +582,22 @@ def _transformed(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 @overload
 def fftconvolve(
-    in1: Spectral,
-    in2: Spectral,
+    in1: NDArray[Floating],
+    in2: NDArray[Floating],
     mode: Mode = "full",
     axes: Axes = None,
     *,
     accuracy: Accuracy = "default",
-) -> Spectral: ...
+) -> NDArray[Floating]: ...
+@overload
+def fftconvolve(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    axes: Axes = None,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def fftconvolve(
     in1: ArrayLike,
@@ -633,13 +664,22 @@ def fftconvolve(
 
 @overload
 def oaconvolve(
-    in1: Spectral,
-    in2: Spectral,
+    in1: NDArray[Floating],
+    in2: NDArray[Floating],
     mode: Mode = "full",
     axes: Axes = None,
     *,
     accuracy: Accuracy = "default",
-) -> Spectral: ...
+) -> NDArray[Floating]: ...
+@overload
+def oaconvolve(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    axes: Axes = None,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def oaconvolve(
     in1: ArrayLike,
@@ -811,21 +851,31 @@ def _lower_correlate2d(
 
 @overload
 def convolve2d(
-    in1: Same,
-    in2: Same,
+    in1: NDArray[Same],
+    in2: NDArray[Same],
     mode: Mode = "full",
     boundary: EdgeRule = "fill",
-    fillvalue: Data = 0,
+    fillvalue: ArrayLike = 0,
     *,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Same]: ...
+@overload
+def convolve2d(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    boundary: EdgeRule = "fill",
+    fillvalue: OnDevice | ArrayLike = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def convolve2d(
     in1: ArrayLike,
     in2: ArrayLike,
     mode: Mode = "full",
     boundary: EdgeRule = "fill",
-    fillvalue: Data = 0,
+    fillvalue: ArrayLike = 0,
     *,
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -889,21 +939,31 @@ def convolve2d(
 
 @overload
 def correlate2d(
-    in1: Same,
-    in2: Same,
+    in1: NDArray[Same],
+    in2: NDArray[Same],
     mode: Mode = "full",
     boundary: EdgeRule = "fill",
-    fillvalue: Data = 0,
+    fillvalue: ArrayLike = 0,
     *,
     accuracy: Accuracy = "default",
-) -> Same: ...
+) -> NDArray[Same]: ...
+@overload
+def correlate2d(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    boundary: EdgeRule = "fill",
+    fillvalue: OnDevice | ArrayLike = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def correlate2d(
     in1: ArrayLike,
     in2: ArrayLike,
     mode: Mode = "full",
     boundary: EdgeRule = "fill",
-    fillvalue: Data = 0,
+    fillvalue: ArrayLike = 0,
     *,
     accuracy: Accuracy = "default",
 ) -> NDArray[Any]: ...
@@ -990,13 +1050,22 @@ def _filter_axis(
 
 @overload
 def sepfir2d(
-    input: Floating,
+    input: NDArray[Floating],
     hrow: ArrayLike,
     hcol: ArrayLike,
     /,
     *,
     accuracy: Accuracy = "default",
-) -> Floating: ...
+) -> NDArray[Floating]: ...
+@overload
+def sepfir2d(
+    input: OnDevice,
+    hrow: OnDevice | ArrayLike,
+    hcol: OnDevice | ArrayLike,
+    /,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
 @overload
 def sepfir2d(
     input: ArrayLike,

@@ -21,7 +21,7 @@ from fastconv._plan import DEFAULT, as_arrays, check_accuracy, lowered_by
 from fastconv._planner import Choice, Prepared
 from fastconv._problem import WORKSPACE_FLOOR, Boundary, Problem, Shape, Spec
 from fastconv._threads import get_num_threads
-from fastconv._typing import Accuracy, Array, Data, Measure, OnDevice, PadMode
+from fastconv._typing import Accuracy, Array, Data, Measure, OnDevice, PadMode, Pixel
 
 __all__ = ["match_template"]
 
@@ -608,35 +608,24 @@ def _check_constant(values: Any, dtype: np.dtype[Any]) -> np.ndarray:
     return numbers.astype(dtype)
 
 
-@overload  # no array is both, whatever mypy thinks of NumPy's types
-def match_template(  # type: ignore[overload-overlap]
-    image: NDArray[np.float16 | np.float32],
-    template: ArrayLike,
-    pad_input: bool = False,
-    mode: PadMode | Callable[..., Any] = "constant",
-    constant_values: Data = 0,
-    *,
-    method: Measure = "ccoeff_normed",
-    accuracy: Accuracy = "default",
-) -> NDArray[np.float32]: ...
 @overload
 def match_template(
-    image: NDArray[np.float64 | np.integer[Any] | np.bool],
+    image: NDArray[Pixel],
     template: ArrayLike,
     pad_input: bool = False,
     mode: PadMode | Callable[..., Any] = "constant",
-    constant_values: Data = 0,
+    constant_values: ArrayLike = 0,
     *,
     method: Measure = "ccoeff_normed",
     accuracy: Accuracy = "default",
-) -> NDArray[np.float64]: ...
+) -> NDArray[Pixel]: ...
 @overload
 def match_template(
     image: OnDevice,
     template: OnDevice,
     pad_input: bool = False,
     mode: PadMode | Callable[..., Any] = "constant",
-    constant_values: Data = 0,
+    constant_values: OnDevice | ArrayLike = 0,
     *,
     method: Measure = "ccoeff_normed",
     accuracy: Accuracy = "default",
@@ -647,7 +636,7 @@ def match_template(
     template: ArrayLike,
     pad_input: bool = False,
     mode: PadMode | Callable[..., Any] = "constant",
-    constant_values: Data = 0,
+    constant_values: ArrayLike = 0,
     *,
     method: Measure = "ccoeff_normed",
     accuracy: Accuracy = "default",

@@ -9,13 +9,22 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any, Literal, assert_type
+from typing import Any, Literal, Protocol, assert_type
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 import fastconv
-from fastconv import Calibration, Explanation, Plan, Spec, ndimage, nn, signal
+from fastconv import (
+    Calibration,
+    Explanation,
+    PatchReport,
+    Plan,
+    Spec,
+    ndimage,
+    nn,
+    signal,
+)
 
 single = np.linspace(0, 1, 36, dtype=np.float32)
 double = np.linspace(0, 1, 36, dtype=np.float64)
@@ -31,6 +40,8 @@ def signals() -> None:
     assert_type(fastconv.convolve(integers, integers, mode="valid"), NDArray[np.int16])
     assert_type(fastconv.convolve(single, double), NDArray[Any])
     assert_type(fastconv.convolve([1, 2, 3], [0, 1, 0.5]), NDArray[Any])
+    anything: NDArray[Any] = double
+    assert_type(fastconv.convolve(anything, anything), NDArray[Any])
     assert_type(fastconv.convolve(image, image, axes=(0, 1), accuracy=1e-5), NDArray[np.float32])
     assert_type(
         fastconv.convolve(image, image[:1], axes=1, out=np.empty((6, 11), "f4")),
@@ -92,8 +103,51 @@ def filters() -> None:
     assert_type(ndimage.gaussian_gradient_magnitude(image, [1, 2], radius=2), NDArray[np.float32])
 
 
+def filters_keep_the_dtype() -> None:
+    line, kernel = [1.0, 2.0, 1.0], np.ones((3, 3))
+    assert_type(ndimage.correlate(wide, kernel), NDArray[np.float64])
+    assert_type(ndimage.convolve(wide, kernel), NDArray[np.float64])
+    assert_type(ndimage.correlate1d(wide, line), NDArray[np.float64])
+    assert_type(ndimage.convolve1d(wide, line), NDArray[np.float64])
+    assert_type(ndimage.gaussian_filter1d(wide, 1), NDArray[np.float64])
+    assert_type(ndimage.gaussian_filter(wide, 1), NDArray[np.float64])
+    assert_type(ndimage.uniform_filter1d(wide, 3), NDArray[np.float64])
+    assert_type(ndimage.uniform_filter(wide, 3), NDArray[np.float64])
+    assert_type(ndimage.prewitt(wide), NDArray[np.float64])
+    assert_type(ndimage.sobel(wide), NDArray[np.float64])
+    assert_type(ndimage.laplace(wide), NDArray[np.float64])
+    assert_type(ndimage.gaussian_laplace(wide, 1), NDArray[np.float64])
+    assert_type(ndimage.gaussian_gradient_magnitude(wide, 1), NDArray[np.float64])
+    assert_type(ndimage.generic_laplace(wide, ndimage.sobel), NDArray[np.float64])
+    assert_type(ndimage.generic_gradient_magnitude(wide, ndimage.sobel), NDArray[np.float64])
+
+
+def filters_take_the_dtype_of_their_output() -> None:
+    line, kernel, f4 = [1.0, 2.0, 1.0], np.ones((3, 3)), np.float32
+    assert_type(ndimage.correlate(wide, kernel, f4), NDArray[np.float32])
+    assert_type(ndimage.convolve(wide, kernel, f4), NDArray[np.float32])
+    assert_type(ndimage.correlate1d(wide, line, output=f4), NDArray[np.float32])
+    assert_type(ndimage.convolve1d(wide, line, output=f4), NDArray[np.float32])
+    assert_type(ndimage.gaussian_filter1d(wide, 1, output=f4), NDArray[np.float32])
+    assert_type(ndimage.gaussian_filter(wide, 1, output=f4), NDArray[np.float32])
+    assert_type(ndimage.uniform_filter1d(wide, 3, output=f4), NDArray[np.float32])
+    assert_type(ndimage.uniform_filter(wide, 3, output=f4), NDArray[np.float32])
+    assert_type(ndimage.prewitt(wide, output=f4), NDArray[np.float32])
+    assert_type(ndimage.sobel(wide, output=f4), NDArray[np.float32])
+    assert_type(ndimage.laplace(wide, f4), NDArray[np.float32])
+    assert_type(ndimage.gaussian_laplace(wide, 1, f4), NDArray[np.float32])
+    assert_type(ndimage.gaussian_gradient_magnitude(wide, 1, f4), NDArray[np.float32])
+    assert_type(ndimage.generic_laplace(wide, ndimage.sobel, f4), NDArray[np.float32])
+    assert_type(ndimage.generic_gradient_magnitude(wide, ndimage.sobel, f4), NDArray[np.float32])
+
+
 def second_difference(
-    input: NDArray[Any], axis: int, output: Any, mode: Any, cval: float, step: int
+    input: NDArray[Any],
+    axis: int,
+    output: NDArray[Any] | np.dtype[Any],
+    mode: Any,
+    cval: float,
+    step: int,
 ) -> NDArray[Any]:
     weights = [1.0, *[0.0] * (step - 1), -2.0, *[0.0] * (step - 1), 1.0]
     return ndimage.correlate1d(input, weights, axis, output, mode, cval)
@@ -118,6 +172,9 @@ def templates() -> None:
     assert_type(
         fastconv.match_template(wide, [[1, 2]], pad_input=True, mode="edge", method="ccorr"),
         NDArray[np.float64],
+    )
+    assert_type(
+        fastconv.match_template(integers[None], [[1, 2]], mode="reflect"), NDArray[np.floating[Any]]
     )
     response = fastconv.match_template([[1, 2], [3, 4]], [[1.0]], constant_values=3)
     assert_type(response, NDArray[np.floating[Any]])
@@ -214,6 +271,16 @@ def settings() -> None:
     fastconv.show_config()
 
 
+def switches() -> None:
+    with fastconv.patched("numpy", count=True) as report:
+        np.convolve(single, single)
+    assert_type(report, PatchReport)
+    assert_type(report.replaced, tuple[str, ...])
+    assert_type(report.calls, dict[str, int] | None)
+    assert_type(fastconv.patch_scipy("numpy.convolve"), PatchReport)
+    fastconv.unpatch_scipy()
+
+
 def told(measured: Calibration) -> str:
     assert_type(measured.path, Path | None)
     assert_type(measured.coefficients, dict[str, float])
@@ -222,6 +289,37 @@ def told(measured: Calibration) -> str:
 
 def calibrated() -> str:
     return told(fastconv.calibrate(progress=False, save=False, seed=1))
+
+
+class Frame(Protocol):
+    """An array on a GPU, of somebody's who types theirs."""
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]: ...
+    def get(self) -> NDArray[np.float32]: ...
+
+
+def on_a_gpu(frame: Frame) -> NDArray[np.float32]:
+    assert_type(fastconv.convolve(frame, [1.0, 2.0], mode="same"), Frame)
+    assert_type(fastconv.oaconvolve(frame, frame), Frame)
+    assert_type(fastconv.convolve2d(frame, frame, boundary="wrap"), Frame)
+    assert_type(fastconv.sepfir2d(frame, frame, [1.0]), Frame)
+    assert_type(fastconv.numpy.correlate(frame, frame), Frame)
+    assert_type(fastconv.match_template(frame, frame), Frame)
+    assert_type(ndimage.correlate(frame, [[1.0]], output=frame), Frame)
+    assert_type(ndimage.gaussian_filter(frame, 3, output="float64"), Frame)
+    assert_type(nn.conv2d(frame, frame, frame, padding=1, out=frame), Frame)
+    assert_type(nn.fold(frame, 6, 2), Frame)
+    plan = fastconv.plan(ndimage.uniform_filter, frame, 3)
+    assert_type(plan(frame, out=frame), Frame)
+    return nn.conv1d_grad_bias(frame).get()
+
+
+def untyped(frame: Any) -> Any:
+    """Whose type is unknown may lie on a GPU: so may the result."""
+    assert_type(fastconv.convolve(frame, frame), Any)
+    assert_type(nn.conv2d(frame, frame), Any)
+    return ndimage.gaussian_filter(frame, 3).get()
 
 
 def wrapped(data: ArrayLike) -> NDArray[Any]:
@@ -235,6 +333,8 @@ if __name__ == "__main__":
     choices()
     lines()
     filters()
+    filters_keep_the_dtype()
+    filters_take_the_dtype_of_their_output()
     filters_of_ones_own()
     templates()
     layers_in_one_dimension()
@@ -243,5 +343,6 @@ if __name__ == "__main__":
     plans()
     explanations()
     settings()
+    switches()
     told(Calibration(None, {}, {}, 0, 1.0, 1.0, 0.0))
     wrapped([1.0, 2.0])

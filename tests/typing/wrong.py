@@ -50,6 +50,7 @@ def arguments() -> None:
     nn.unfold(batch, "3x3")  # type: ignore[arg-type]
     fastconv.set_num_threads(1.5)  # type: ignore[arg-type]
     fastconv.calibrate(True)  # type: ignore[call-arg]
+    fastconv.patch_scipy(["numpy"])  # type: ignore[arg-type]
     Spec("6x6")  # type: ignore[arg-type]
 
 
