@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import pickle
 from pathlib import Path
-from typing import Any, Literal, Protocol, assert_type
+from typing import Any, Literal, Protocol, TypeAlias, assert_type
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,6 +25,8 @@ from fastconv import (
     nn,
     signal,
 )
+
+Chosen: TypeAlias = Literal["direct", "fft"]
 
 single = np.linspace(0, 1, 36, dtype=np.float32)
 double = np.linspace(0, 1, 36, dtype=np.float64)
@@ -65,10 +67,9 @@ def signals_in_two_dimensions() -> None:
 
 
 def choices() -> None:
-    Name = Literal["direct", "fft"]
-    assert_type(fastconv.choose_conv_method(single, single, "same"), Name)
+    assert_type(fastconv.choose_conv_method(single, single, "same"), Chosen)
     timed = fastconv.choose_conv_method(single, single, measure=True)
-    assert_type(timed, tuple[Name, dict[str, float]])
+    assert_type(timed, tuple[Chosen, dict[str, float]])
     method, times = timed
     assert_type(signal.convolve(single, single, method=method), NDArray[np.float32])
     assert times[method] >= 0
