@@ -110,8 +110,8 @@ def _starts_processes(item):
     """Why a test that calls what shell.py offers says nothing in several threads."""
     function = getattr(item, "obj", None)
     names = getattr(getattr(function, "__code__", None), "co_names", ())
-    called = [function.__globals__.get(name) for name in names]
-    return "it runs in a process of its own" if shell.python in called else None
+    starts = any(function.__globals__.get(name) is shell.python for name in names)
+    return "it runs in a process of its own" if starts else None
 
 
 def pytest_collection_modifyitems(config, items):
