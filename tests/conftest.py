@@ -39,8 +39,10 @@ CPU_ONLY = {
     "test_memory": "the host's memory",
     "test_methods": "the CPU's methods, one by one",
     "test_ndimage_plan": "which of the CPU's methods a filter takes",
+    "test_neighbours": "threads of the CPU's libraries",
     "test_nn_methods": "which of the CPU's methods a layer takes",
     "test_planner": "which of the CPU's methods is chosen",
+    "test_races": "the CPU's threads, plans and caches",
     "test_template_sums": "the CPU's kernels for templates",
     "test_threads": "the CPU's threads",
     "test_tilefft": "the CPU's transforms of tiles",
@@ -52,6 +54,7 @@ ONE_THREAD = {
     "test_calibrate": "costs in use are the process's",
     "test_command_line": "commands print to the process's own streams",
     "test_memory": "memory is the process's",
+    "test_neighbours": "it runs in a process of its own",
 }
 
 
