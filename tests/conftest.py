@@ -55,6 +55,7 @@ ONE_THREAD = {
     "test_command_line": "commands print to the process's own streams",
     "test_memory": "memory is the process's",
     "test_neighbours": "it runs in a process of its own",
+    "test_properties": "Hypothesis imports parts of itself while it searches",
 }
 
 
