@@ -1,7 +1,7 @@
 """What fastconv and libraries with threads of their own cost one another in one process.
 
     pip install --group neighbours    # PyTorch, scikit-learn, OpenCV; pip 25.1 or later
-    python benchmarks/neighbours.py [--rounds 30] [--threads N] [--only torch ...] [--json FILE]
+    python benchmarks/neighbours.py [--rounds 10] [--threads N] [--only torch ...] [--json FILE]
 
 A program that calls fastconv and another library in turn meets their threads in turn, too: pools
 that go on looking for work after a call keep cores from whoever comes next. In every round each
@@ -23,7 +23,7 @@ import numpy as np
 import fastconv
 from fastconv import ndimage, nn
 
-ASLEEP_SECONDS = 0.2  # after which no library's threads look for work any more
+ASLEEP_SECONDS = 0.05  # after which no library's threads look for work any more
 CALLS = 5  # of each kind in a round
 FRAME = (1080, 1920)
 
@@ -129,7 +129,7 @@ def milliseconds(seconds):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=30, help="of every pair; 30 by default")
+    parser.add_argument("--rounds", type=int, default=10, help="of every pair; 10 by default")
     parser.add_argument("--threads", type=int, help="of fastconv; its default where not given")
     parser.add_argument("--only", nargs="+", choices=NEIGHBOURS, default=list(NEIGHBOURS))
     parser.add_argument("--json", metavar="FILE", help="where to write the medians, in seconds")
