@@ -40,9 +40,11 @@ CPU_ONLY = {
     "test_memory": "the host's memory",
     "test_methods": "the CPU's methods, one by one",
     "test_ndimage_plan": "which of the CPU's methods a filter takes",
+    "test_neighbours": "threads of the CPU's libraries",
     "test_nn_methods": "which of the CPU's methods a layer takes",
     "test_patch": "the originals take the host's arrays",
     "test_planner": "which of the CPU's methods is chosen",
+    "test_races": "the CPU's threads, plans and caches",
     "test_template_sums": "the CPU's kernels for templates",
     "test_threads": "the CPU's threads",
     "test_tilefft": "the CPU's transforms of tiles",
@@ -54,7 +56,9 @@ ONE_THREAD = {
     "test_calibrate": "costs in use are the process's",
     "test_command_line": "commands print to the process's own streams",
     "test_memory": "memory is the process's",
+    "test_neighbours": "it runs in a process of its own",
     "test_patch": "what is replaced is the process's",
+    "test_properties": "Hypothesis imports parts of itself while it searches",
 }
 
 
@@ -113,8 +117,8 @@ def _starts_processes(item):
     """Why a test that calls what shell.py offers says nothing in several threads."""
     function = getattr(item, "obj", None)
     names = getattr(getattr(function, "__code__", None), "co_names", ())
-    called = [function.__globals__.get(name) for name in names]
-    return "it runs in a process of its own" if shell.python in called else None
+    starts = any(function.__globals__.get(name) is shell.python for name in names)
+    return "it runs in a process of its own" if starts else None
 
 
 def pytest_collection_modifyitems(config, items):

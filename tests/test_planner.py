@@ -610,6 +610,7 @@ def test_problems_keep_what_follows_from_their_fields():
     assert dataclasses.replace(told, accuracy=1e-3) != told
 
 
+@pytest.mark.thread_unsafe(reason="memory is the process's")
 @pytest.mark.parametrize(
     ("func", "shapes", "kwargs", "method"),
     [

@@ -363,6 +363,9 @@ def test_one_plan_from_many_threads(rng):
 
 
 @process_wide
+@pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="a GIL, which this Python lacks"
+)
 @pytest.mark.parametrize("method", ["direct", "fft"])
 def test_the_gil_is_released(method):
     """While one thread convolves for long, another one runs Python."""
