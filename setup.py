@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from itertools import pairwise
@@ -55,17 +56,17 @@ class BuildExt(build_ext):
     """Compiles level.cpp once per ISA level and links the objects into the extension."""
 
     def build_extensions(self):
-        msvc = self.compiler.compiler_type == "msvc"
-        if msvc:
+        self.is_msvc = self.compiler.compiler_type == "msvc"
+        if self.is_msvc:
             self.take_clang_cl()
-            standard = ["/std:c++17", f"--target={WINDOWS_TARGETS[self.plat_name]}"]
+            standard = ["/std:c++17", "-Wno-unused-command-line-argument", self.windows_target()]
         else:
             standard = ["-std=c++17", "-pthread", "-fvisibility=hidden", "-g0"]
         self.require_compiler(standard)
         # std=c++17 would switch contraction off; a * b + c is to be one FMA where there is one.
         flags = ["-O3", "-fno-math-errno", "-ffp-contract=fast"]
-        flags = standard + [f"/clang:{flag}" if msvc else flag for flag in flags]
-        link = [] if msvc else ["-pthread"]
+        flags = standard + self.spelled(flags)
+        link = [self.clang_runtime()] if self.is_msvc else ["-pthread"]
         kernel_flags = []
         if os.environ.get("FASTCONV_SANITIZE") == "1":
             # Checked code is large: at -O3 the unrolled tiles would take minutes to compile.
@@ -77,7 +78,7 @@ class BuildExt(build_ext):
         for select, machine in targets:
             objects += self.compile_levels(machine, flags + select + kernel_flags)
         if len(targets) == 1:  # one -march cannot be right for two
-            flags += BASE_ARCHITECTURE.get(targets[0][1], [])
+            flags += self.spelled(BASE_ARCHITECTURE.get(targets[0][1], []))
         for extension in self.extensions:
             extension.extra_compile_args = flags
             extension.extra_link_args = link
@@ -99,6 +100,20 @@ class BuildExt(build_ext):
             )
         self.compiler.cc = found
 
+    def windows_target(self):
+        """The flag that tells clang-cl what to compile for."""
+        return f"--target={WINDOWS_TARGETS[self.plat_name]}"
+
+    def clang_runtime(self):
+        """The library that tells the CPU's features, which Microsoft's linker does not look for."""
+        question = ["/clang:--print-libgcc-file-name", "/clang:--rtlib=compiler-rt"]
+        command = [self.compiler.cc, self.windows_target(), *question]
+        return subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+
+    def spelled(self, flags):
+        """Flags of Clang's and GCC's, as the compiler in use takes them."""
+        return [f"/clang:{flag}" for flag in flags] if self.is_msvc else flags
+
     def targets(self, flags):
         """What the compiler compiles for: flags that select a machine, and its macro or None.
 
@@ -116,7 +131,7 @@ class BuildExt(build_ext):
 
     def compile_levels(self, machine, flags):
         """Compile the kernels of every level of a machine, where changed; returns the objects."""
-        flags = flags + BASE_ARCHITECTURE.get(machine, [])
+        flags = flags + self.spelled(BASE_ARCHITECTURE.get(machine, []))
         if machine in GCC_KERNELS and not self.defines("__clang__", flags):
             flags += GCC_KERNELS[machine]
         objects = []
@@ -129,7 +144,7 @@ class BuildExt(build_ext):
                     output_dir=folder,
                     macros=[("FASTCONV_LEVEL", name)],
                     include_dirs=[str(NATIVE)],
-                    extra_postargs=flags + level_flags,
+                    extra_postargs=flags + self.spelled(level_flags),
                 )
             objects += made
         return objects
