@@ -9,7 +9,6 @@ choose() { # PATTERN of "suite.Class.method(values)"
 }
 choose "calls\.SmallCalls\.time_convolve\(.*'(256 by 9|16 by 3)'"
 choose "calls\.Plans\."
-choose "calls\.Imports\..*'fastconv'"
 choose "images\.Images\..*'float32', (3|7|15|63)\)"
 choose "images\.Volumes\..*, (3|9)\)"
 choose "signals\.LongSignals\..*'float32', (15|101|1001)\)"

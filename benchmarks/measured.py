@@ -1,22 +1,22 @@
 """Leave in results/benchmarks.json what was measured: pages without empty boxes and empty rows.
 
-asv writes there all benchmarks with all values of their parameters; of those that no result in
-results/ is of, its pages show empty graphs. `asv run` writes the whole file again.
+`python measured.py [FOLDER]`.  asv writes there all benchmarks with all values of their parameters,
+and its pages show empty graphs of those that there is no result of. `asv run` writes the whole file
+again, even if it keeps no results.
 """
 
 import json
+import sys
 from collections import defaultdict
 from itertools import product
 from math import isnan
 from pathlib import Path
 
-RESULTS = Path(__file__).parent / "results"
 
-
-def measured_values():
+def measured_values(results):
     """Return for each measured benchmark the tuples of values that there is a figure for."""
     found = defaultdict(set)
-    for file in RESULTS.glob("*/*-*.json"):
+    for file in results.glob("*/*-*.json"):
         saved = json.loads(file.read_text("utf-8"))
         for name, row in saved["results"].items():
             figures, params = row[:2]
@@ -26,10 +26,10 @@ def measured_values():
     return found
 
 
-def main():
-    file = RESULTS / "benchmarks.json"
+def main(results):
+    file = results / "benchmarks.json"
     benchmarks = json.loads(file.read_text("utf-8"))
-    found = measured_values()
+    found = measured_values(results)
     for name in [name for name in benchmarks if name != "version"]:
         if name not in found:
             del benchmarks[name]
@@ -43,4 +43,4 @@ def main():
 
 
 if __name__ == "__main__":
-    main()
+    main(Path(sys.argv[1]) if len(sys.argv) > 1 else Path(__file__).parent / "results")

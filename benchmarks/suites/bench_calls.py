@@ -1,10 +1,11 @@
-"""What a call costs beside its arithmetic: one small call, a plan's call, the import."""
+"""What a call costs beside its arithmetic: one small call, a plan's call, the import.
+
+Always by the clock: to read the processor time (`_common.CLOCK`) takes as long as a call here.
+"""
 
 import numpy as np
 
-from ._common import CLOCK, IMPLEMENTATIONS, bind_filter, find, find_own, random_array
-
-timer = CLOCK
+from ._common import IMPLEMENTATIONS, bind_filter, find, find_own, random_array
 
 
 class SmallCalls:
