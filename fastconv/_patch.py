@@ -14,6 +14,8 @@ import contextlib
 import functools
 import importlib
 import inspect
+import itertools
+import os
 import sys
 import threading
 import types
@@ -37,12 +39,25 @@ _OURS: dict[str, Function] = {
     for module, ours in _MODULES.items()
     for name in ours.__all__
 }
+# Whose results are of the type of the arguments, where that is a subclass of NumPy's arrays.
+_KEEP_SUBCLASSES = ("numpy.correlate",)
 _BY_PLACE = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD)
 _FOREIGN = ("__array_namespace__", "__array_function__", "__dlpack__")
 
+# Of what is in place: held for moments, and while nothing is imported. It may be taken again by a
+# signal's handler.
 _lock = threading.RLock()
+# Of what reports count: nothing else is taken while it is held.
+_counting = threading.RLock()
+if hasattr(os, "register_at_fork"):  # a child would wait for threads that it does not have
+    for _each in (_counting, _lock):
+        os.register_at_fork(
+            before=_each.acquire, after_in_parent=_each.release, after_in_child=_each.release
+        )
+
 _replacements: dict[str, _Replacement] = {}
 _standing: list[contextlib.ExitStack] = []  # undo what patch_scipy has put in place
+_numbers = itertools.count()
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +74,7 @@ class PatchReport:
     left : dict of str to str
         Full names of the functions that stayed as they were, and why.
     calls : dict of str to int, or None
-        Calls that fastconv has served since, by full name, if they are counted.
+        Calls that fastconv was given since, by full name, if they are counted.
 
     Examples
     --------
@@ -79,17 +94,17 @@ class PatchReport:
 
     @property
     def calls(self) -> dict[str, int] | None:
-        """Calls that fastconv has served since, by full name; None where nobody counts."""
+        """Calls that fastconv was given since, by full name; None where nobody counts."""
         if self._tally is None:
             return None
-        with _lock:
+        with _counting:
             return dict(self._tally)
 
     def __str__(self) -> str:
         calls = self.calls
         lines = [f"fastconv stands in for {_counted(len(self.replaced), 'function')}"]
         if calls is not None:
-            lines[0] += f", and has served {_counted(sum(calls.values()), 'call')}"
+            lines[0] += f", and was given {_counted(sum(calls.values()), 'call')}"
         for module in _MODULES:
             shown = ", ".join(
                 name.rpartition(".")[2] + (f" {calls[name]}×" if calls else "")
@@ -112,67 +127,80 @@ class _NotReplacedError(Exception):
 
 
 class _Replacement(ABC):
-    """One function of theirs, and ours while somebody holds it there."""
+    """One function of theirs, and ours while somebody holds it there; all under `_lock`."""
 
-    def __init__(self, name: str, theirs: Any) -> None:
+    def __init__(self, name: str, theirs: Function) -> None:
         self.name = name
         self.ours = _OURS[name]
-        self.function: Any = theirs
-        self.holders: list[PatchReport] = []
-        self.theirs = self.prepare()
+        self.theirs = theirs  # what does what it did, whatever is in its place
+        self.holders: dict[PatchReport, None] = {}
+        self.counting: tuple[PatchReport, ...] = ()
 
     @abstractmethod
-    def prepare(self) -> Function:
-        """Prepare what replaces `function`; returns what does for good as `function` does now."""
+    def is_of(self, attribute: object) -> bool:
+        """Whether this is what it replaces, or has replaced."""
 
     @abstractmethod
     def install(self) -> None:
-        """Put ours in the place of theirs."""
+        """Put ours in the place of theirs, where it is not there."""
 
     @abstractmethod
     def restore(self) -> None:
-        """Put theirs back."""
+        """Put theirs back, where ours is in its place."""
 
     def hold(self, report: PatchReport) -> None:
-        self.holders.append(report)
-        if len(self.holders) == 1:
-            self.install()
+        self.holders[report] = None
+        self.counting = tuple(holder for holder in self.holders if holder._tally is not None)
+        self.install()
 
     def release(self, report: PatchReport) -> None:
+        """Undo `hold`, whatever of it was done."""
         with _lock:
-            self.holders.remove(report)
+            self.holders.pop(report, None)
+            self.counting = tuple(holder for holder in self.counting if holder is not report)
             if not self.holders:
                 self.restore()
 
-    def choose(self, data: Any, kernel: Any) -> Function:
-        """Ours, but for arrays of other libraries: what theirs did with those it does still."""
-        holders = self.holders
-        if not holders or _is_foreign(data.__class__) or _is_foreign(kernel.__class__):
+    def choose(self, first: object, second: object) -> Function:
+        """Ours; or theirs, for arrays that it treats in a way of its own, and when all is over."""
+        if not self.holders or self.is_theirs(first) or self.is_theirs(second):
             return self.theirs
-        for report in holders:
-            if report._tally is not None:
-                with _lock:
-                    report._tally[self.name] += 1
+        for report in self.counting:
+            with _counting:
+                report._tally[self.name] += 1  # type: ignore[index]
         return self.ours
+
+    def is_theirs(self, argument: object) -> bool:
+        """Whether this is another library's array, or of a subclass that results are to have."""
+        kind = type(argument)
+        if kind is np.ndarray:
+            return False
+        if issubclass(kind, (np.ndarray, np.generic)):
+            return self.name in _KEEP_SUBCLASSES and issubclass(kind, np.ndarray)
+        return any(hasattr(kind, name) for name in _FOREIGN)
 
 
 class _Recoded(_Replacement):
     """A function in Python, whose code is swapped."""
 
-    def prepare(self) -> Function:
-        theirs: types.FunctionType = self.function
-        self.code = theirs.__code__
-        if self.code.co_freevars:
+    def __init__(self, name: str, function: types.FunctionType) -> None:
+        super().__init__(name, function)
+        if function.__code__.co_freevars:
             raise _NotReplacedError("it is a function with a closure")
-        self.slot = f"_fastconv_{theirs.__name__}"
-        self.new_code = _handing_over(self.name, theirs, self.ours, self.slot)
-        copy = types.FunctionType(
-            self.code, theirs.__globals__, theirs.__name__, theirs.__defaults__
-        )
-        copy.__kwdefaults__ = theirs.__kwdefaults__
-        return copy
+        self.function: Any = function
+        self.slot = f"_fastconv_{function.__name__}_{next(_numbers)}"
+        self.code = function.__code__
+        self.new_code = _handing_over(function, self.ours, self.slot)
+
+    def is_of(self, attribute: object) -> bool:
+        return inspect.unwrap(attribute) is self.function  # type: ignore[arg-type]
 
     def install(self) -> None:
+        if self.function.__code__ is self.new_code:
+            return
+        self.code = self.function.__code__
+        # Called by the new code only, with every argument: it needs no defaults.
+        self.theirs = types.FunctionType(self.code, self.function.__globals__)
         self.function.__globals__[self.slot] = self.choose
         self.function.__code__ = self.new_code
 
@@ -185,41 +213,38 @@ class _Recoded(_Replacement):
 class _Rebound(_Replacement):
     """A compiled function, which is replaced under its own name in every module that has it."""
 
-    def prepare(self) -> Function:
-        def stand_in(*args: Any, **kwargs: Any) -> Any:
-            data, kernel, *_ = (*args, None, None)
-            return self.choose(data, kernel)(*args, **kwargs)
+    def __init__(self, name: str, function: Function) -> None:
+        super().__init__(name, function)
 
-        self.stand_in = functools.update_wrapper(stand_in, self.function)
-        function: Function = self.function
-        return function
+        @functools.wraps(function)
+        def stand_in(*args: Any, **kwargs: Any) -> Any:
+            first, second, *_ = (*args, None, None)
+            return self.choose(first, second)(*args, **kwargs)
+
+        self.stand_in = stand_in
+
+    def is_of(self, attribute: object) -> bool:
+        return attribute is self.theirs or attribute is self.stand_in
 
     def install(self) -> None:
-        _rebind(self.function, self.stand_in)
+        _rebind(self.theirs, self.stand_in)
 
     def restore(self) -> None:
-        _rebind(self.stand_in, self.function)
+        _rebind(self.stand_in, self.theirs)
+
+
+# The names in a module that may be one to be loaded when it is first asked for anything.
+_names_in: Callable[[types.ModuleType], Any] = vars(types.ModuleType)["__dict__"].__get__
 
 
 def _rebind(before: Function, after: Function) -> None:
     name = before.__name__
     for module in list(sys.modules.values()):
-        names = getattr(module, "__dict__", {})
-        if names.get(name) is before:
-            names[name] = after
+        if issubclass(type(module), types.ModuleType) and _names_in(module).get(name) is before:
+            _names_in(module)[name] = after
 
 
-@functools.lru_cache(maxsize=256)
-def _is_foreign(kind: type) -> bool:
-    """Whether objects of this type are arrays, and not NumPy's."""
-    if issubclass(kind, (np.ndarray, np.generic)):
-        return False
-    return any(hasattr(kind, name) for name in _FOREIGN)
-
-
-def _handing_over(
-    name: str, theirs: types.FunctionType, ours: Function, slot: str
-) -> types.CodeType:
+def _handing_over(theirs: types.FunctionType, ours: Function, slot: str) -> types.CodeType:
     """Code with the parameters of `theirs` that hands them on to what `slot` chooses."""
     own = list(inspect.signature(ours).parameters)
     parameters = [
@@ -236,19 +261,20 @@ def _handing_over(
             handed.append(f"**{parameter.name}")
         else:
             handed.append(parameter.name if in_place else f"{parameter.name}={parameter.name}")
-    data, kernel = parameters[0].name, parameters[1].name
-    source = (
-        f"def {theirs.__name__}{inspect.Signature(parameters)}:\n"
-        f"    return {slot}({data}, {kernel})({', '.join(handed)})\n"
+    first, second = (*(parameter.name for parameter in parameters[:2]), "None", "None")[:2]
+    # On the line of the definition, where tracebacks, warnings and whoever reads the source look.
+    source = "\n" * (theirs.__code__.co_firstlineno - 1) + (
+        f"def {theirs.__name__}{inspect.Signature(parameters)}: "
+        f"return {slot}({first}, {second})({', '.join(handed)})"
     )
     namespace: dict[str, Any] = {}
-    exec(compile(source, f"<fastconv in place of {name}>", "exec"), namespace)
+    exec(compile(source, theirs.__code__.co_filename, "exec"), namespace)
     code: types.CodeType = namespace[theirs.__name__].__code__
     return code
 
 
-def _find(name: str) -> _Replacement:
-    """Return the replacement of a function by its full name; raises where there can be none."""
+def _find(name: str) -> Function:
+    """Return the function of theirs by its full name; raises where there is none."""
     module, _, attribute = name.rpartition(".")
     package = module.partition(".")[0]
     try:
@@ -257,19 +283,28 @@ def _find(name: str) -> _Replacement:
         if error.name != package:
             raise
         raise _NotReplacedError("SciPy is not installed") from None
-    theirs = getattr(importlib.import_module(module), attribute, None)
+    theirs: Function | None = getattr(importlib.import_module(module), attribute, None)
     if theirs is None:
         raise _NotReplacedError("there is none in this version")
-    theirs = inspect.unwrap(theirs)  # of what passes arrays of other libraries on
-    known = _replacements.get(name)
-    if known is not None and known.function is theirs:
-        return known
     home = getattr(theirs, "__module__", None) or "something else"
     if home.partition(".")[0] != package:
         raise _NotReplacedError(f"{home} has replaced it already")
-    kind = _Recoded if isinstance(theirs, types.FunctionType) else _Rebound
-    _replacements[name] = kind(name, theirs)
-    return _replacements[name]
+    return theirs
+
+
+def _replacement_of(name: str, theirs: Function) -> _Replacement:
+    """Return what replaces a function of theirs; raises where nothing can."""
+    known = _replacements.get(name)
+    if known is None or not known.is_of(theirs):
+        # What SciPy and NumPy wrap around it, for arrays of other libraries, stays.
+        function = inspect.unwrap(theirs)
+        known = (
+            _Recoded(name, function)
+            if isinstance(function, types.FunctionType)
+            else _Rebound(name, theirs)
+        )
+        _replacements[name] = known
+    return known
 
 
 def _wanted(names: tuple[str, ...]) -> list[str]:
@@ -289,22 +324,27 @@ def _wanted(names: tuple[str, ...]) -> list[str]:
     return wanted
 
 
-def _put_in_place(names: tuple[str, ...], count: bool) -> tuple[PatchReport, contextlib.ExitStack]:
-    """Replace what `names` name; returns the report, and what puts everything back when closed."""
-    wanted = _wanted(names)
-    with _lock, contextlib.ExitStack() as undo:
+def _put_in_place(names: tuple[str, ...], count: bool, undo: contextlib.ExitStack) -> PatchReport:
+    """Replace what `names` name; `undo`, when it is closed, puts everything back."""
+    theirs: dict[str, Function] = {}
+    left: dict[str, str] = {}
+    for name in _wanted(names):  # before the lock is taken: it imports
+        try:
+            theirs[name] = _find(name)
+        except _NotReplacedError as reason:
+            left[name] = str(reason)
+    with _lock:
         found: dict[str, _Replacement] = {}
-        left: dict[str, str] = {}
-        for name in wanted:
+        for name, function in theirs.items():
             try:
-                found[name] = _find(name)
+                found[name] = _replacement_of(name, function)
             except _NotReplacedError as reason:
                 left[name] = str(reason)
         report = PatchReport(tuple(found), left, Counter() if count else None)
         for replacement in found.values():
-            replacement.hold(report)
             undo.callback(replacement.release, report)
-        return report, undo.pop_all()
+            replacement.hold(report)
+    return report
 
 
 def patch_scipy(*names: str, count: bool = False) -> PatchReport:
@@ -314,8 +354,9 @@ def patch_scipy(*names: str, count: bool = False) -> PatchReport:
     Whoever calls `scipy.signal.convolve` gets `fastconv.signal.convolve`, and so on for every
     function that fastconv has: modules that have imported it before, too, and functions of SciPy
     and of other libraries that call it, such as `scipy.signal.wiener`,
-    `scipy.signal.savgol_filter` or scikit-image's filters. Arguments and results stay SciPy's and
-    NumPy's. Arrays of other libraries go to the original, as they did.
+    `scipy.signal.savgol_filter` or scikit-image's filters. (`scipy.signal.sepfir2d`, which is
+    compiled, is replaced in every module that has it under this name.) Arguments and results stay
+    SciPy's and NumPy's. Arrays of other libraries go to the original, as they did.
 
     Parameters
     ----------
@@ -324,7 +365,7 @@ def patch_scipy(*names: str, count: bool = False) -> PatchReport:
         single functions by their full names. Everything by default. What of SciPy is not imported
         yet is imported now.
     count : bool, optional
-        Whether the report counts the calls that fastconv serves, for some 0.2 µs a call.
+        Whether the report counts the calls that fastconv is given, for some 0.3 µs a call.
 
     Returns
     -------
@@ -345,8 +386,9 @@ def patch_scipy(*names: str, count: bool = False) -> PatchReport:
 
     Notes
     -----
-    It holds for the whole process and all of its threads, and for children that are forked later;
-    a process that is spawned starts anew. A call that is under way ends as it began.
+    It holds for the whole process and all of its threads, and for children that are forked later.
+    A process that starts anew is not switched: those of `subprocess`, of multiprocessing's methods
+    spawn and forkserver, and joblib's. A call that is under way ends as it began.
 
     Examples
     --------
@@ -359,9 +401,9 @@ def patch_scipy(*names: str, count: bool = False) -> PatchReport:
     array([1., 3., 5., 3.])
     >>> fastconv.unpatch_scipy()
     """
-    report, undo = _put_in_place(names, count)
-    with _lock:
-        _standing.append(undo)
+    with contextlib.ExitStack() as undo:
+        report = _put_in_place(names, count, undo)
+        _standing.append(undo.pop_all())
     return report
 
 
@@ -396,7 +438,7 @@ def patched(*names: str, count: bool = False) -> Iterator[PatchReport]:
     *names : str
         What to replace, as in `patch_scipy`. Everything by default.
     count : bool, optional
-        Whether the report counts the calls that fastconv serves.
+        Whether the report counts the calls that fastconv is given.
 
     Yields
     ------
@@ -424,6 +466,5 @@ def patched(*names: str, count: bool = False) -> Iterator[PatchReport]:
     >>> report.replaced
     ('numpy.convolve',)
     """
-    report, undo = _put_in_place(names, count)
-    with undo:
-        yield report
+    with contextlib.ExitStack() as undo:
+        yield _put_in_place(names, count, undo)

@@ -286,60 +286,154 @@ def run_program(*arguments, cwd, **variables):
     return shell.run(command_line, cwd=cwd, **({"PYTHONSAFEPATH": ""} | variables))
 
 
-def test_a_script_runs_as_it_is(program, tmp_path):
-    done = run_program("--report", "program.py", "--only", "-m", "x", cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    arguments = [str(program), "--only", "-m", "x"]
-    assert done.stdout == f"__main__ {program} {arguments} {tmp_path}\n"
-    assert done.stderr == (
-        "fastconv stands in for 26 functions, and has served 1 call\n  numpy          convolve 1×\n"
-    )
+def run_plainly(*arguments, cwd):
+    return shell.run([sys.executable, *map(str, arguments)], cwd=cwd, PYTHONSAFEPATH="")
 
 
-def test_only_what_is_named_is_replaced(program, tmp_path):
-    done = run_program("--only", "numpy.correlate", "--report", program, cwd=tmp_path)
-    assert done.stderr == (
-        "fastconv stands in for 1 function, and has served 0 calls\n  numpy          correlate\n"
-    )
+def assert_same(*arguments, cwd):
+    """It ends as it does without, and prints the same."""
+    done, plain = run_program(*arguments, cwd=cwd), run_plainly(*arguments, cwd=cwd)
+    assert done.stdout == plain.stdout
+    assert done.stderr == plain.stderr
+    assert done.returncode == plain.returncode
+    return done
 
 
-def test_a_module_runs_from_the_working_directory(program, tmp_path):
-    done = run_program("-m", "program", "fail", cwd=tmp_path)
-    arguments = [str(program), "fail"]
-    assert done.stdout == f"__main__ {program} {arguments} {tmp_path}\n"
-    assert done.returncode == 1
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["program.py"],
+        ["program.py", "--only", "-m", "x"],
+        ["./program.py", "fail"],
+        ["program.py", "exit"],
+        ["program.py", "interrupt"],
+        ["-m", "program", "--report"],
+        ["-m", "program", "exit"],
+    ],
+)
+def test_a_program_runs_as_it_does_without(arguments, program, tmp_path):
+    done = assert_same(*arguments, cwd=tmp_path)
+    assert done.stdout.startswith(f"__main__ {tmp_path}")
+
+
+def test_a_link_to_a_script_finds_its_neighbours(program, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "linked.py").symlink_to(program)
+    assert assert_same("elsewhere/linked.py", cwd=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize("archive", [False, True])
 def test_a_folder_or_an_archive_runs(archive, tmp_path):
     folder = tmp_path / "app"
     folder.mkdir()
-    (folder / "__main__.py").write_text("import neighbour, sys; print(sys.path[0])")
+    (folder / "__main__.py").write_text(
+        "import neighbour, sys; print(sys.path, sys.argv, __file__, __spec__.name)"
+    )
     (folder / "neighbour.py").write_text("")
-    target = shutil.make_archive(tmp_path / "app", "zip", folder) if archive else folder
-    done = run_program(target, cwd=tmp_path)
-    assert done.stdout == f"{target}\n", done.stderr
+    if archive:
+        shutil.make_archive(tmp_path / "app", "zip", folder)
+    assert assert_same("app.zip" if archive else "app", "x", cwd=tmp_path).returncode == 0
 
 
-def test_errors_are_told_as_python_tells_them(program, tmp_path):
-    done = run_program(program, "fail", cwd=tmp_path)
-    plain = shell.run([sys.executable, program, "fail"], cwd=tmp_path, PYTHONSAFEPATH="")
-    assert (done.returncode, plain.returncode) == (1, 1)
-    assert done.stderr.splitlines() == plain.stderr.splitlines()
+def test_a_package_runs(tmp_path):
+    package = tmp_path / "package"
+    package.mkdir()
+    (package / "__init__.py").write_text("import sys; print(sys.argv[0])")
+    (package / "__main__.py").write_text(
+        "from . import other; import sys; print(__package__, __spec__.name, sys.argv)"
+    )
+    (package / "other.py").write_text("")
+    assert assert_same("-m", "package", "x", cwd=tmp_path).returncode == 0
 
 
-def test_hooks_for_errors_are_asked(tmp_path):
-    path = tmp_path / "hooked.py"
-    path.write_text("import sys\nsys.excepthook = lambda *_: print('hooked')\n1 / 0")
-    done = run_program(path, cwd=tmp_path)
-    assert (done.returncode, done.stdout, done.stderr) == (1, "hooked\n", "")
+@pytest.mark.parametrize("line", ["import not_there", "raise ValueError('of the package')"])
+def test_what_a_package_lacks_is_its_own_error(line, tmp_path):
+    (tmp_path / "package").mkdir()
+    (tmp_path / "package" / "__init__.py").write_text(line)
+    done = run_program("-m", "package.module", cwd=tmp_path)
+    assert done.returncode == 1
+    assert done.stderr.startswith("Traceback")
+    assert line in done.stderr
 
 
-@pytest.mark.parametrize(("argument", "status"), [("exit", 7), ("interrupt", 130)])
-def test_a_program_ends_as_it_likes(argument, status, program, tmp_path):
-    done = run_program("--report", program, argument, cwd=tmp_path)
-    assert done.returncode == status
-    assert "served 1 call" in done.stderr
+def test_a_pipe_is_read_once(tmp_path):
+    script = "import sys; print(sys.argv); raise SystemExit(5)"
+    command_line = f'"{sys.executable}" -m fastconv run /dev/stdin x'
+    done = shell.run(["bash", "-c", f"echo '{script}' | {command_line}"], cwd=tmp_path)
+    assert (done.stdout, done.returncode) == ("['/dev/stdin', 'x']\n", 5)
+
+
+LATE = """
+import concurrent.futures, threading, time, typing
+
+class Job:
+    field: "Job"
+    def __call__(self):
+        return 42
+
+def look():
+    time.sleep(0.3)  # main has returned by now
+    print(typing.get_type_hints(Job)["field"].__name__)
+
+if __name__ == "__main__":
+    threading.Thread(target=look).start()
+    pool = concurrent.futures.ProcessPoolExecutor(1)
+    pool.submit(Job()).add_done_callback(lambda future: print(future.result()))
+"""
+
+
+def test_main_stays_for_what_outlives_it(tmp_path):
+    (tmp_path / "late.py").write_text(LATE)
+    done = assert_same("late.py", cwd=tmp_path)
+    assert sorted(done.stdout.split()) == ["42", "Job"]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def f(:",
+        "raise BaseException('all of it')",
+        "try:\n    1 / 0\nexcept ZeroDivisionError as error:\n    raise KeyError(1) from error",
+        "import sys\nsys.excepthook = lambda *_: print('hooked')\n1 / 0",
+        "import sys\nsys.stdout.close()\nsys.exit(3)",
+        "import sys\nsys.exit('a message')",
+        "import sys\nprint(__builtins__.len, sys.modules['__main__'].__file__)",
+    ],
+)
+def test_errors_are_told_as_python_tells_them(source, tmp_path):
+    (tmp_path / "script.py").write_text(source)
+    assert_same("script.py", cwd=tmp_path)
+
+
+def test_a_hook_for_errors_that_fails_is_told_of(tmp_path):
+    (tmp_path / "script.py").write_text("import sys\nsys.excepthook = lambda: None\n1 / 0")
+    done = run_program("script.py", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Error in sys.excepthook:\nTraceback" in done.stderr
+    assert "Original exception was:\nTraceback" in done.stderr
+    assert "ZeroDivisionError" in done.stderr
+
+
+def test_the_report_comes_last(program, tmp_path):
+    program.write_text(
+        "import atexit, threading, numpy as np\n"
+        "call = lambda: np.convolve([1.0], [2.0])\n"
+        "atexit.register(call)\n"
+        "threading.Timer(0.2, call).start()\n"
+        "raise SystemExit(7)\n"
+    )
+    done = run_program("--report", "program.py", cwd=tmp_path)
+    assert done.returncode == 7
+    assert done.stderr == (
+        "fastconv stands in for 26 functions, and was given 2 calls\n  numpy          convolve 2×\n"
+    )
+
+
+def test_only_what_is_named_is_replaced(program, tmp_path):
+    done = run_program("--only", "numpy.correlate", "--report", program, cwd=tmp_path)
+    assert done.stderr == (
+        "fastconv stands in for 1 function, and was given 0 calls\n  numpy          correlate\n"
+    )
 
 
 def test_a_program_with_a_safe_path_gets_none(program, tmp_path):
@@ -352,11 +446,14 @@ def test_a_program_with_a_safe_path_gets_none(program, tmp_path):
     ("arguments", "message"),
     [
         ([], "which script?"),
+        (["--"], "which script?"),
         (["missing.py"], "No such file or directory: 'missing.py'"),
-        (["."], "'.' is a folder without a __main__.py"),
-        (["-m", "no_such_module"], "there is no module 'no_such_module'"),
-        (["-m", "no_such.module"], "there is no module 'no_such.module'"),
-        (["-m", ""], "there is no module ''"),
+        (["."], "'.' has no __main__.py"),
+        (["-m", "no_such_module"], "there is no module 'no_such_module' to run"),
+        (["-m", "no_such.module"], "there is no module 'no_such.module' to run"),
+        (["-m", "unittest.mock.nothing"], "there is no module 'unittest.mock.nothing' to run"),
+        (["-m", "time"], "'time' is no code in Python"),
+        (["-m", ""], "which script?"),
         (["--only", "scipy.linalg", "-m", "this"], "'scipy.linalg' names nothing that"),
     ],
 )
