@@ -8,8 +8,8 @@ import numpy as np
 def cut_to(values, dtype):
     """Numbers cut toward zero and wrapped around; a bool is the byte of its sum between passes.
 
-    C leaves open what becomes of a number that an unsigned type cannot hold. SciPy's results are then
-    the machine's: x86 wraps around, ARM gives the nearest that can be held.
+    C leaves open what becomes of a number that an unsigned type cannot hold, and leaves SciPy's
+    results to the machine: x86 wraps around, ARM gives the nearest that can be held.
     """
     dtype = np.dtype(dtype)
     if dtype.kind == "f":
