@@ -160,8 +160,8 @@ def calibrate(*, progress: bool | None = None, save: bool = True, seed: int = 0)
 
 def use(coefficients: Mapping[str, float]) -> None:
     """Choose by these coefficients from now on, in this process."""
-    _cost.COEFFICIENTS.update(coefficients)
     _cost.COEFFICIENTS.origin = "calibrated in this process"
+    _cost.COEFFICIENTS.update(coefficients)
     _planner.clear_cache()
     _layers.clear_cache()
 

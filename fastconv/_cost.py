@@ -88,9 +88,8 @@ class _Table(dict[str, float]):
                 loaded = measured
                 origin = f"calibrated, from {_store.cache_directory() / file_name()}"
         finally:
-            if not self:
-                self.origin = origin
             # None is seen before all are known, and what another thread has put in use stays.
+            self.__dict__.setdefault("origin", origin)
             for name, seconds in loaded.items():
                 self.setdefault(name, seconds)
         if unit not in shipped:
@@ -154,7 +153,7 @@ def _checked(content: Any) -> dict[str, float]:
         raise ValueError("it is no calibration")
     if content.get("machine") != machine():
         raise ValueError("it was made on another machine, or by another version")
-    coefficients = content["coefficients"]
+    coefficients: dict[str, float] = content["coefficients"]
     if coefficients.keys() != SHIPPED[_core.isa_used()].keys():
         raise ValueError("it knows other units of work")
     for unit, seconds in coefficients.items():

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import SupportsIndex
 
 _ENVIRONMENT = ("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS")
 # Longer numbers are a slip: Python refuses to read some of them.
@@ -75,7 +76,7 @@ def get_num_threads() -> int:
     return _default
 
 
-def set_num_threads(n: int | None) -> None:
+def set_num_threads(n: SupportsIndex | None) -> None:
     """
     Set the most threads that calls use, in the whole process.
 
@@ -104,14 +105,20 @@ def set_num_threads(n: int | None) -> None:
 
 
 @contextlib.contextmanager
-def num_threads(n: int) -> Iterator[None]:
+def num_threads(n: SupportsIndex) -> Iterator[None]:
     """
-    Set the most threads that calls use inside a ``with`` block, in this thread or task only.
+    Set the most threads that calls use inside a ``with`` block, in this thread or task.
+
+    What runs at the same time elsewhere is left alone. Tasks that are started inside the block
+    have the number, too; threads that are have it only where Python gives them the context of
+    whoever starts them: by ``contextvars.copy_context().run``, or where
+    ``sys.flags.thread_inherit_context`` is set, as it is from Python 3.14 on without the GIL.
 
     Parameters
     ----------
     n : int
-        At least 1.
+        At least 1, the caller's own thread among them. Calls that run at once share fastconv's
+        other threads: who finds them at work does everything itself.
 
     Raises
     ------

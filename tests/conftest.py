@@ -6,6 +6,7 @@ The helpers stand in oracle.py, arrays.py, shell.py, backend.py and on_device.py
 import os
 import sys
 import tempfile
+import threading
 import zlib
 from pathlib import Path
 
@@ -17,6 +18,8 @@ _nothing_kept = tempfile.TemporaryDirectory(prefix="fastconv-tests-")
 os.environ["FASTCONV_CACHE_DIR"] = _nothing_kept.name
 
 sys.path.insert(0, str(Path(__file__).parent))  # `import oracle` under --import-mode=importlib
+
+import shell  # noqa: E402
 
 # SciPy's and NumPy's own suites and the plugin that runs them: .ci/run starts them by themselves.
 collect_ignore_glob = ["upstream/*"]
@@ -37,12 +40,25 @@ CPU_ONLY = {
     "test_memory": "the host's memory",
     "test_methods": "the CPU's methods, one by one",
     "test_ndimage_plan": "which of the CPU's methods a filter takes",
+    "test_neighbours": "threads of the CPU's libraries",
     "test_nn_methods": "which of the CPU's methods a layer takes",
+    "test_patch": "the originals take the host's arrays",
     "test_planner": "which of the CPU's methods is chosen",
+    "test_races": "the CPU's threads, plans and caches",
     "test_template_sums": "the CPU's kernels for templates",
     "test_threads": "the CPU's threads",
     "test_tilefft": "the CPU's transforms of tiles",
     "test_trust": "the CPU's methods, threads and caches",
+}
+
+# Why no test of a module can run in several threads at once; others are marked one by one.
+ONE_THREAD = {
+    "test_calibrate": "costs in use are the process's",
+    "test_command_line": "commands print to the process's own streams",
+    "test_memory": "memory is the process's",
+    "test_neighbours": "it runs in a process of its own",
+    "test_patch": "what is replaced is the process's",
+    "test_properties": "Hypothesis imports parts of itself while it searches",
 }
 
 
@@ -97,6 +113,14 @@ def _drawn(item):
     return zlib.crc32(item.nodeid.rpartition("tests/")[2].encode()) / 2**32
 
 
+def _starts_processes(item):
+    """Why a test that calls what shell.py offers says nothing in several threads."""
+    function = getattr(item, "obj", None)
+    names = getattr(getattr(function, "__code__", None), "co_names", ())
+    starts = any(function.__globals__.get(name) is shell.python for name in names)
+    return "it runs in a process of its own" if starts else None
+
+
 def pytest_collection_modifyitems(config, items):
     backend, share = config.getoption("--backend"), config.getoption("--share")
 
@@ -107,6 +131,10 @@ def pytest_collection_modifyitems(config, items):
 
     config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
     items[:] = filter(is_wanted, items)
+    for item in items:
+        reason = ONE_THREAD.get(item.path.stem) or _starts_processes(item)
+        if reason:
+            item.add_marker(pytest.mark.thread_unsafe(reason=reason))
     if backend == "numpy":
         return
     missing = _missing(backend)
@@ -150,7 +178,20 @@ def order_of_threads(request, cupy, monkeypatch):
         cupy._standin.check_guards()
 
 
+class _OfEachThread(threading.local):
+    """A generator that every thread has of its own, all of one seed."""
+
+    def __init__(self, seed):
+        self._generator = np.random.default_rng(seed)
+
+    def __getattr__(self, name):
+        return getattr(self._generator, name)
+
+
 @pytest.fixture
 def rng(request):
-    """Random numbers that depend on the test's own name only."""
-    return np.random.default_rng(list(request.node.nodeid.rpartition("tests/")[2].encode()))
+    """Random numbers that depend on the test's own name only, in every thread that runs it."""
+    seed = list(request.node.nodeid.rpartition("tests/")[2].encode())
+    if request.config.getoption("parallel_threads", default=1) == 1:
+        return np.random.default_rng(seed)
+    return _OfEachThread(seed)

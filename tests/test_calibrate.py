@@ -24,6 +24,7 @@ SHIPPED = _rates.SHIPPED[_core.isa_used()]
 
 def forget():
     _cost.COEFFICIENTS.clear()
+    vars(_cost.COEFFICIENTS).clear()
     _planner.clear_cache()
 
 
@@ -326,6 +327,7 @@ def test_what_is_put_in_use_while_another_thread_loads_stays(kept, monkeypatch):
     used.set()
     other.join()
     assert _cost.coefficient("call.direct") == 0.25
+    assert _cost.COEFFICIENTS.origin == "calibrated in this process"
 
 
 def test_wisdom_is_saved_and_taken_while_others_plan(tmp_path):

@@ -749,6 +749,7 @@ def nn_shape(x, w, padding):
 
 
 @pytest.mark.cpu_only("what NumPy allocates")
+@pytest.mark.thread_unsafe(reason="memory is the process's")
 def test_methods_take_no_more_memory_than_allowed(rng):
     """NumPy's part of it; all patches at once would be three times what is allowed."""
     x, w = normal(rng, (1, 2, 1000, 1000), "f"), normal(rng, (2, 2, 5, 5), "f")

@@ -493,6 +493,7 @@ def test_plan_takes_a_method_as_the_function_does(rng):
 # The cache ----------------------------------------------------------------------------------------
 
 
+@pytest.mark.thread_unsafe(reason="the cache is the process's")
 def test_choices_are_kept_within_a_bound():
     for n in range(_planner.CACHE_SIZE + 50):
         fastconv.explain(fastconv.convolve, Spec(1000 + n), Spec(5))
@@ -609,6 +610,7 @@ def test_problems_keep_what_follows_from_their_fields():
     assert dataclasses.replace(told, accuracy=1e-3) != told
 
 
+@pytest.mark.thread_unsafe(reason="memory is the process's")
 @pytest.mark.parametrize(
     ("func", "shapes", "kwargs", "method"),
     [

@@ -1,6 +1,8 @@
 """Threads: the same bits for any number, settings, affinity, fork, many callers, the GIL."""
 
+import contextvars
 import os
+import sys
 import threading
 
 import numpy as np
@@ -11,6 +13,8 @@ from shell import python
 import fastconv
 
 COUNTS = (2, 3, 5)
+
+process_wide = pytest.mark.thread_unsafe(reason="the number of threads is the process's")
 
 
 @pytest.fixture(autouse=True)
@@ -74,6 +78,7 @@ def test_same_bits_of_the_fft_pair(name, rng):
 # Settings -----------------------------------------------------------------------------------------
 
 
+@process_wide
 def test_set_and_get():
     fastconv.set_num_threads(3)
     assert fastconv.get_num_threads() == 3
@@ -81,6 +86,7 @@ def test_set_and_get():
     assert fastconv.get_num_threads() == 2
 
 
+@process_wide
 def test_none_goes_back_to_the_default():
     fastconv.set_num_threads(None)
     default = fastconv.get_num_threads()
@@ -89,16 +95,26 @@ def test_none_goes_back_to_the_default():
     assert fastconv.get_num_threads() == default
 
 
+@process_wide
 def test_context_manager_is_for_its_own_thread():
+    """And for those that Python gives its context: by default none that runs under the GIL."""
     fastconv.set_num_threads(2)
     found = []
+
+    def look():
+        found.append(fastconv.get_num_threads())
+
     with fastconv.num_threads(5):
-        other = threading.Thread(target=lambda: found.append(fastconv.get_num_threads()))
-        other.start()
-        other.join()
-    assert found == [2]
+        own = contextvars.copy_context()
+        for target, arguments in ((look, ()), (own.run, (look,))):
+            other = threading.Thread(target=target, args=arguments)
+            other.start()
+            other.join()
+    inherits = getattr(sys.flags, "thread_inherit_context", False)
+    assert found == [5 if inherits else 2, 5]
 
 
+@process_wide
 def test_context_manager():
     fastconv.set_num_threads(2)
     with fastconv.num_threads(5):
@@ -109,6 +125,7 @@ def test_context_manager():
     assert fastconv.get_num_threads() == 2
 
 
+@process_wide
 def test_context_manager_gives_back_after_an_error():
     fastconv.set_num_threads(2)
     with pytest.raises(RuntimeError, match="inside"), fastconv.num_threads(4):
@@ -288,6 +305,7 @@ def test_fork_while_another_thread_works():
 # Many callers -------------------------------------------------------------------------------------
 
 
+@process_wide
 @pytest.mark.parametrize("method", ["auto", "direct", "fft"])
 def test_many_python_threads(method, rng):
     """Each caller gets its own answer, with plans shared and made at the same time."""
@@ -344,6 +362,10 @@ def test_one_plan_from_many_threads(rng):
             assert all(np.array_equal(y, expected[index]) for y in found)
 
 
+@process_wide
+@pytest.mark.skipif(
+    not getattr(sys, "_is_gil_enabled", lambda: True)(), reason="a GIL, which this Python lacks"
+)
 @pytest.mark.parametrize("method", ["direct", "fft"])
 def test_the_gil_is_released(method):
     """While one thread convolves for long, another one runs Python."""

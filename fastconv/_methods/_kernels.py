@@ -84,7 +84,8 @@ class KernelCache:
     @property
     def nbytes(self) -> int:
         """Bytes that are kept."""
-        return self._bytes
+        with self._lock:
+            return self._bytes
 
     def clear(self) -> None:
         """Forget everything."""

@@ -3,8 +3,8 @@ Batched real and complex transforms, planned once and kept: FFTW through pyfftw,
 
 pyfftw is imported at the first transform, never with fastconv. A transform owns its buffers and is
 lent to one caller at a time (one FFTW plan must not run in two threads at once); what is given
-back is kept, within a bound, for the next caller. Planning holds a lock of our own: FFTW's planner
-is not thread-safe.
+back is kept, within a bound, for the next caller. Plans are made and destroyed under a lock of our
+own: nothing of FFTW's is thread-safe but their execution.
 
 Plans are FFTW's estimates, made in milliseconds and always the same: measured plans (up to seconds
 of planning) were within 5% of them from 8192 points on, and would differ from run to run, and with
@@ -97,9 +97,10 @@ def measure(specs: Sequence[TransformSpec], seconds: float, save: bool) -> None:
         left = seconds - (time.perf_counter() - began)
         if left <= 0:
             break
-        Transform(spec, measured_for=left / (len(specs) - number) / 2).plan()
-    with _pool_lock:
-        _pool.clear()
+        transform = Transform(spec, measured_for=left / (len(specs) - number) / 2)
+        transform.plan()
+        transform.close()
+    _forget()
     if save:
         with _planning:
             wisdom = [text.decode() for text in pyfftw.export_wisdom()]
@@ -135,6 +136,7 @@ class Transform:
 
     def __init__(self, spec: TransformSpec, measured_for: float | None = None) -> None:
         self.spec = spec
+        self.wisdom = _wisdom_taken
         self._measured_for = measured_for  # seconds that a plan's measurement may take
         self._forward_plan: Any = None
         self._backward_plan: Any = None
@@ -181,20 +183,38 @@ class Transform:
         if backward and self._backward_plan is None:
             self._backward_plan = self._plan(self.spectrum, self.data, "FFTW_BACKWARD")
 
+    def close(self) -> None:
+        """Destroy the plans, under FFTW's lock; nobody may use the transform any more."""
+        with _planning:
+            self._forward_plan = self._backward_plan = None
+
     def forward(self) -> None:
         """Transform `data` into `spectrum`."""
         if _fftw() is not None:
             self._forward_plan.execute()
-        elif self.spec.dtype.kind == "c":
-            self.spectrum[...] = np.fft.fftn(self.data, axes=self._axes)
         else:
-            self.spectrum[...] = np.fft.rfftn(self.data, axes=self._axes)
+            self._forward_by_numpy()
 
     def backward(self) -> None:
         """Transform `spectrum` into `data`, without the factor 1/N; the spectrum is lost."""
         if _fftw() is not None:
             self._backward_plan.execute()
-        elif self.spec.dtype.kind == "c":
+        else:
+            self._backward_by_numpy()
+
+    # What is not finite is found afterwards, and is no matter of the caller's np.errstate: FFTW
+    # knows nothing of it, and threads of our own never had it.
+
+    @np.errstate(all="ignore")
+    def _forward_by_numpy(self) -> None:
+        if self.spec.dtype.kind == "c":
+            self.spectrum[...] = np.fft.fftn(self.data, axes=self._axes)
+        else:
+            self.spectrum[...] = np.fft.rfftn(self.data, axes=self._axes)
+
+    @np.errstate(all="ignore")
+    def _backward_by_numpy(self) -> None:
+        if self.spec.dtype.kind == "c":
             self.data[...] = np.fft.ifftn(self.spectrum, axes=self._axes, norm="forward")
         else:
             self.data[...] = np.fft.irfftn(
@@ -202,8 +222,10 @@ class Transform:
             )
 
 
-# Waiting transforms, the one given back last at the end.
+# Waiting transforms, the one given back last at the end; and how often FFTW has measured:
+# transforms of before would give other bits than those of after.
 _pool: list[Transform] = []
+_wisdom_taken = 0
 
 
 @contextlib.contextmanager
@@ -222,12 +244,28 @@ def borrowed(spec: TransformSpec, backward: bool = True) -> Iterator[Transform]:
 
 
 def _give_back(transform: Transform) -> None:
-    if transform.nbytes > _POOL_BYTES:
-        return
+    """Keep a transform for the next caller; destroy those that are too many, large or old."""
+    done = []
     with _pool_lock:
-        _pool.append(transform)
+        if transform.nbytes > _POOL_BYTES or transform.wisdom != _wisdom_taken:
+            done.append(transform)
+        else:
+            _pool.append(transform)
         while len(_pool) > _POOL_COUNT or sum(t.nbytes for t in _pool) > _POOL_BYTES:
-            del _pool[0]
+            done.append(_pool.pop(0))
+    for old in done:
+        old.close()
+
+
+def _forget() -> None:
+    """Destroy every transform that waits, and those that are lent when they are given back."""
+    global _wisdom_taken
+    with _pool_lock:
+        _wisdom_taken += 1
+        done = _pool.copy()
+        _pool.clear()
+    for old in done:
+        old.close()
 
 
 @functools.lru_cache(maxsize=4096)
