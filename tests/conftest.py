@@ -145,6 +145,16 @@ def pytest_collection_modifyitems(config, items):
             item.add_marker(pytest.mark.skip(reason=reason))
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _casts_are_defined():
+    """What C leaves open is the same in SciPy's results on every machine."""
+    import casts
+
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        casts.define_scipys(monkeypatch)
+        yield
+
+
 @pytest.fixture(scope="session")
 def cupy():
     """CuPy, or what imitates it."""
