@@ -11,6 +11,7 @@ array([1., 3., 5., 3.])
 from fastconv import ndimage, nn, numpy, signal
 from fastconv._calibrate import Calibration, calibrate
 from fastconv._config import __version__, config, show_config
+from fastconv._patch import PatchReport, patch_scipy, patched, unpatch_scipy
 from fastconv._plan import Explanation, Plan, explain, plan
 from fastconv._problem import Spec
 from fastconv._threads import get_num_threads, num_threads, set_num_threads
@@ -47,6 +48,10 @@ __all__ = [
     "Plan",
     "Explanation",
     "Spec",
+    "patch_scipy",
+    "unpatch_scipy",
+    "patched",
+    "PatchReport",
     "get_num_threads",
     "set_num_threads",
     "num_threads",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from fastconv import _cost
 from fastconv._methods import _transforms
 from fastconv._native import _core
 from fastconv._threads import get_num_threads
-from fastconv._version import __version__
+from fastconv._version import __version__ as __version__
 
 
 def _check_environment() -> None:
@@ -30,7 +30,28 @@ def _check_environment() -> None:
 _check_environment()
 
 
-def config() -> dict[str, Any]:
+class Levels(TypedDict):
+    """The levels of vector instructions."""
+
+    built: list[str]
+    usable: list[str]
+    used: str
+
+
+class Config(TypedDict):
+    """What `config` returns."""
+
+    version: str
+    compiler: str
+    isa: Levels
+    openmp: bool
+    threads: int
+    fftw: str
+    blas: str
+    costs: str
+
+
+def config() -> Config:
     """
     Return what this build is and what it uses.
 

@@ -153,7 +153,7 @@ def _checked(content: Any) -> dict[str, float]:
         raise ValueError("it is no calibration")
     if content.get("machine") != machine():
         raise ValueError("it was made on another machine, or by another version")
-    coefficients = content["coefficients"]
+    coefficients: dict[str, float] = content["coefficients"]
     if coefficients.keys() != SHIPPED[_core.isa_used()].keys():
         raise ValueError("it knows other units of work")
     for unit, seconds in coefficients.items():

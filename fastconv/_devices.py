@@ -161,7 +161,8 @@ def on(device: int | None) -> contextlib.AbstractContextManager[Any]:
         return _HERE
     import cupy
 
-    return cupy.cuda.Device(device)
+    there: contextlib.AbstractContextManager[Any] = cupy.cuda.Device(device)
+    return there
 
 
 def stream(device: int | None) -> int | None:

@@ -16,7 +16,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike
 
 from fastconv import _devices
 from fastconv._methods import rounded
@@ -24,8 +23,6 @@ from fastconv._plan import Call, Operand, may_overlap, share_accuracy
 from fastconv._planner import Choice, Prepared, accuracy_of_sums, less_rounding
 from fastconv._problem import SMALL_SIZE, Boundary, Lines, Problem, Spec
 from fastconv._threads import get_num_threads
-
-Output = np.ndarray | DTypeLike | None
 
 _BOUNDARIES = {
     "reflect": Boundary.REFLECT,
@@ -128,7 +125,7 @@ def _check_dtype(dtype: np.dtype[Any], name: str) -> None:
 def result_dtype(output: Any, input: Any, complex_output: bool) -> np.dtype[Any]:
     """Return the dtype of what is written, where `output` is no array."""
     if output is None:
-        dtype = input.dtype.newbyteorder("=")
+        dtype: np.dtype[Any] = input.dtype.newbyteorder("=")
         return np.promote_types(dtype, np.complex64) if complex_output else dtype
     dtype = np.dtype(output)
     if isinstance(output, str):
@@ -142,11 +139,12 @@ def result_dtype(output: Any, input: Any, complex_output: bool) -> np.dtype[Any]
     return dtype
 
 
-def make_output(output: Any, input: Any, complex_output: bool) -> Any:
+def make_output(output: Any, input: Any, complex_output: bool) -> np.ndarray:
     """Return the array that `output` is or asks for."""
     if output is None or isinstance(output, (type, np.dtype, str)):
         dtype = result_dtype(output, input, complex_output)
-        return _devices.empty(input.shape, dtype, _devices.of(input))
+        array: np.ndarray = _devices.empty(input.shape, dtype, _devices.of(input))
+        return array
     array = _devices.moved(output, _devices.shared({"input": input, "output": output}))
     if array.shape != input.shape:
         raise RuntimeError(f"output shape not correct: {array.shape}, input has {input.shape}")
@@ -167,7 +165,7 @@ def on_host(input: Any, weights: Any) -> Any:
 
 def apart(input: Any, weights: Any, output: Any) -> np.ndarray:
     """Return the weights as an array on the host that the output does not overwrite."""
-    w = on_host(input, weights)
+    w: np.ndarray = on_host(input, weights)
     return w.copy() if isinstance(output, np.ndarray) and np.may_share_memory(w, output) else w
 
 
@@ -401,7 +399,7 @@ def _pass_step(passes: Sequence[Pass], accuracy: float | None) -> Step:
     return step
 
 
-def solve(input: Any, output: Any, cval: Any, steps: Sequence[Step]) -> Any:
+def solve(input: Any, output: np.ndarray, cval: Any, steps: Sequence[Step]) -> np.ndarray:
     """Run filters one after the other, each on what the last one gave, into the output."""
     if (input.dtype.kind == "c") != (output.dtype.kind == "c"):
         kind = "complex" if input.dtype.kind == "c" else "real"
@@ -520,10 +518,10 @@ def correlate_dense(
         weights = weights.conj()
 
     def filter_by(
-        data: np.ndarray, real_weights: np.ndarray, target: Any, fill: Any, share: float | None
+        data: np.ndarray, real_weights: np.ndarray, into: Any, fill: Any, share: float | None
     ) -> np.ndarray:
         w, offset = dense_kernel(data, real_weights, origin, axes, convolution=convolution)
-        target = make_output(target, data, data.dtype.kind == "c")
+        target = make_output(into, data, data.dtype.kind == "c")
         boundary = check_mode(mode)
 
         def step(x: Any, value: float, result: np.dtype[Any]) -> tuple[Choice, Prepared]:
@@ -550,18 +548,18 @@ def by_weights(
 ) -> np.ndarray:
     """Filter by complex weights: by their parts, whose results are added."""
     with _devices.on(_devices.of(input)):
-        output = make_output(output, input, complex_output=True)
-        return _by_parts(filter_by, input, weights, output, cval, accuracy)
+        result = make_output(output, input, complex_output=True)
+        return _by_parts(filter_by, input, weights, result, cval, accuracy)
 
 
 def _by_parts(
     filter_by: Callable[..., Any],
     input: Any,
     weights: np.ndarray,
-    output: Any,
+    output: np.ndarray,
     cval: Any,
     accuracy: float | None,
-) -> Any:
+) -> np.ndarray:
     if input.dtype.kind != "c":
         if isinstance(cval, (complex, np.complexfloating)):
             raise ValueError(f"Cannot provide a complex-valued cval when the input is real: {cval}")

@@ -256,9 +256,9 @@ def _finish(
     _KERNELS.launch("finish", options, blocks, _FINISH_THREADS, work)
 
 
-def gather(x: Any, first: Shape, size: Shape, boundary: int, fill: np.ndarray | None) -> Any:
+def gather(x: Any, first: Shape, size: Shape, boundary: int, fill: np.ndarray | None) -> np.ndarray:
     """Return a part of an extended image, which begins at index `first`, in double precision."""
-    block = _devices.empty(size, np.float64, _devices.of(x))
+    block: np.ndarray = _devices.empty(size, np.float64, _devices.of(x))
     lacking = 3 - x.ndim
     one, zero = (1,) * lacking, (0,) * lacking
     _launch(
@@ -315,7 +315,8 @@ def _lengthened(x: Any) -> tuple[Shape, Shape]:
 
 def _looking_blocks(x: Any) -> int:
     """Tell how many blocks look at an image, or centre it: four pixels a thread, or more."""
-    return min(-(-x.size // (_BATCH * _THREADS)), _LOOKING_BLOCKS)
+    blocks: int = -(-x.size // (_BATCH * _THREADS))
+    return min(blocks, _LOOKING_BLOCKS)
 
 
 def _chunk(taps: int) -> int:

@@ -774,7 +774,7 @@ class LayerCall:
             out[...] = self.run(choice, kernel, None)
         return out
 
-    def solve(self, out: np.ndarray | None = None) -> np.ndarray:
+    def solve(self, out: Any = None) -> np.ndarray:
         """Compute the result into `out`, or into a new array."""
         if Spec in map(type, self.arrays):
             _with_numbers(next(a for a in self.arrays if isinstance(a, Spec)))
@@ -1003,7 +1003,8 @@ def grad_bias(rank: int, grad: Any, layout: Any) -> np.ndarray:
     others = tuple(a for a in range(grad.ndim) if a != channels)
     wide = np.complex128 if dtype.kind == "c" else np.float64
     with _devices.on(_devices.of(grad)):
-        return _devices.as_array(grad.sum(axis=others, dtype=wide)).astype(dtype)
+        total: np.ndarray = _devices.as_array(grad.sum(axis=others, dtype=wide)).astype(dtype)
+        return total
 
 
 # --- patches --------------------------------------------------------------------------------------
@@ -1038,7 +1039,7 @@ def _meeting(window: _Window, space: Shape, tap: Shape) -> tuple[tuple[slice, ..
     return tuple(elements), tuple(patches)
 
 
-def unfold(x: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> Any:
+def unfold(x: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -> np.ndarray:
     """Lay out patches, one a column."""
     x = _with_numbers(x)
     dtype = check_float(x.dtype, "input")
@@ -1047,7 +1048,7 @@ def unfold(x: Any, kernel_size: Any, dilation: Any, padding: Any, stride: Any) -
     images = x.reshape(data.batch, data.channels, *data.space)
     shape = (*images.shape[:2], *window.taps, *window.outputs)
     with _devices.on(_devices.of(x)):
-        columns = _devices.zeros(shape, dtype, _devices.of(x))
+        columns: np.ndarray = _devices.zeros(shape, dtype, _devices.of(x))
         for tap in np.ndindex(*window.taps):
             elements, patches = _meeting(window, data.space, tap)
             columns[(..., *tap, *patches)] = images[(..., *elements)]
@@ -1080,7 +1081,7 @@ def fold(
     parts = columns.reshape(*batch, channels, *window.taps, *window.outputs)
     whole = (slice(None),) * (columns.ndim - 1)
     with _devices.on(_devices.of(columns)):
-        images = _devices.zeros((*batch, channels, *space), dtype, _devices.of(columns))
+        images: np.ndarray = _devices.zeros((*batch, channels, *space), dtype, _devices.of(columns))
         for tap in np.ndindex(*window.taps):
             elements, met = _meeting(window, space, tap)
             images[whole + elements] += parts[(..., *tap, *met)]

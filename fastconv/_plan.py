@@ -9,9 +9,20 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import (
+    Any,
+    ClassVar,
+    Concatenate,
+    Literal,
+    ParamSpec,
+    Protocol,
+    TypeAlias,
+    TypeVar,
+    overload,
+)
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from fastconv import _devices, _planner, _tables
 from fastconv._methods import count_terms, direct, unit_roundoff
@@ -19,9 +30,15 @@ from fastconv._native._core import ShortPlan
 from fastconv._planner import Candidate, Choice, Prepared
 from fastconv._problem import Boundary, Lines, Problem, Reason, Spec
 from fastconv._threads import get_num_threads
+from fastconv._typing import Data, Measure, Method
 
 Array = np.ndarray | Spec
 Function = TypeVar("Function", bound=Callable[..., Any])
+# What may stand for an array that is planned for.
+Planned: TypeAlias = Data | Spec
+# The arguments of a function that is planned, after its first array or its first two: those may be
+# Specs, and all the others are checked as the function's own.
+Rest = ParamSpec("Rest")
 
 # Values of `accuracy` that are no bound. Literals are one object: who compares by `is` misses a
 # shorter road where they are not, and nothing else.
@@ -454,7 +471,24 @@ def _error(chosen: str, candidates: tuple[Candidate, ...]) -> float:
     return next(c.error or 0.0 for c in candidates if c.name == chosen)
 
 
-def explain(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:
+@overload
+def explain(
+    func: Callable[Concatenate[ArrayLike, ArrayLike, Rest], Any],
+    data: Planned,
+    kernel: Planned,
+    /,
+    *args: Rest.args,
+    **kwargs: Rest.kwargs,
+) -> Explanation: ...
+@overload
+def explain(
+    func: Callable[Concatenate[ArrayLike, Rest], Any],
+    data: Planned,
+    /,
+    *args: Rest.args,
+    **kwargs: Rest.kwargs,
+) -> Explanation: ...
+def explain(func: Callable[..., Any], *args: Any, **kwargs: Any) -> Explanation:  # type: ignore[misc]
     """
     Tell which method a call takes, and why not the others, without computing anything.
 
@@ -633,7 +667,35 @@ def _is_one_direct_sum(call: Lowered, choice: Choice, kernel: Prepared) -> bool:
     )
 
 
-def plan(func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: Any) -> Plan:
+@overload
+def plan(
+    func: Callable[Concatenate[ArrayLike, ArrayLike, Rest], Any],
+    data: Planned,
+    kernel: Planned,
+    /,
+    *args: Rest.args,
+    **kwargs: Rest.kwargs,
+) -> Plan: ...
+@overload
+def plan(
+    func: Callable[Concatenate[ArrayLike, Rest], Any],
+    data: Planned,
+    /,
+    *args: Rest.args,
+    **kwargs: Rest.kwargs,
+) -> Plan: ...
+@overload  # most functions have no method, and none has 'measure': a ParamSpec takes no more names
+def plan(
+    func: Callable[..., Any],
+    data: Planned,
+    /,
+    *args: Any,
+    method: Method | Measure | Literal["measure"],
+    **kwargs: Any,
+) -> Plan: ...
+def plan(  # type: ignore[misc]
+    func: Callable[..., Any], *args: Any, method: str = "auto", **kwargs: Any
+) -> Plan:
     """
     Plan a call once, to run it for many arrays of one shape.
 

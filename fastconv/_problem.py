@@ -98,7 +98,7 @@ class Spec:
 
     def __init__(
         self,
-        shape: int | Iterable[int],
+        shape: int | np.integer[Any] | Iterable[int | np.integer[Any]],
         dtype: DTypeLike = np.float64,
         device: str | None = None,
     ) -> None:
@@ -355,7 +355,8 @@ class Lines:
 
     def dense(self) -> np.ndarray:
         """Return the kernel as one array."""
-        return np.sum([self._product(lines) for lines in self.terms], axis=0)
+        kernel: np.ndarray = np.sum([self._product(lines) for lines in self.terms], axis=0)
+        return kernel
 
     def _product(self, lines: tuple[np.ndarray, ...]) -> np.ndarray:
         product = np.ones((1,) * self.ndim)

@@ -6,6 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 from contextvars import ContextVar
+from typing import SupportsIndex
 
 _ENVIRONMENT = ("FASTCONV_NUM_THREADS", "OMP_NUM_THREADS")
 # Longer numbers are a slip: Python refuses to read some of them.
@@ -75,7 +76,7 @@ def get_num_threads() -> int:
     return _default
 
 
-def set_num_threads(n: int | None) -> None:
+def set_num_threads(n: SupportsIndex | None) -> None:
     """
     Set the most threads that calls use, in the whole process.
 
@@ -104,7 +105,7 @@ def set_num_threads(n: int | None) -> None:
 
 
 @contextlib.contextmanager
-def num_threads(n: int) -> Iterator[None]:
+def num_threads(n: SupportsIndex) -> Iterator[None]:
     """
     Set the most threads that calls use inside a ``with`` block, in this thread or task.
 

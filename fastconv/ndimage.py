@@ -14,19 +14,18 @@ import functools
 import math
 import numbers
 import operator
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Unpack, overload
 
 import numpy as np
 from numpy.lib.array_utils import normalize_axis_index
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from fastconv import _devices
 from fastconv._filters import (
     NO_SIGMA,
     OPTIONS,
-    Output,
     Pass,
     apart,
     as_numbers,
@@ -57,6 +56,25 @@ from fastconv._plan import DEFAULT, DIRECT, Call, check_accuracy, lowered_by, ma
 from fastconv._planner import Choice, Prepared
 from fastconv._problem import SMALL_SIZE, Boundary, Spec
 from fastconv._threads import get_num_threads
+from fastconv._typing import (
+    Accuracy,
+    Array,
+    Data,
+    DeviceArray,
+    Each,
+    EachReal,
+    EdgeMode,
+    EdgeModes,
+    Element,
+    GaussianOptions,
+    Integer,
+    Into,
+    Number,
+    OnDevice,
+    Output,
+    Real,
+    RealArrayLike,
+)
 
 __all__ = [
     "convolve",
@@ -134,18 +152,66 @@ def _lower_convolve(
     )
 
 
-@lowered_by(_lower_correlate)
+@overload
+def correlate(
+    input: NDArray[Element],
+    weights: RealArrayLike,
+    output: None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def correlate(
+    input: OnDevice,
+    weights: OnDevice | ArrayLike,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def correlate(
+    input: ArrayLike,
+    weights: ArrayLike,
+    output: Into[Element],
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
 def correlate(
     input: ArrayLike,
     weights: ArrayLike,
     output: Output = None,
-    mode: str = "reflect",
-    cval: complex = 0.0,
-    origin: int | Sequence[int] = 0,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
     *,
-    axes: int | Sequence[int] | None = None,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_correlate)
+def correlate(
+    input: Data,
+    weights: Data,
+    output: Output | DeviceArray = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Correlate an array with a kernel.
 
@@ -214,18 +280,66 @@ def correlate(
     )
 
 
-@lowered_by(_lower_convolve)
+@overload
+def convolve(
+    input: NDArray[Element],
+    weights: RealArrayLike,
+    output: None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def convolve(
+    input: OnDevice,
+    weights: OnDevice | ArrayLike,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def convolve(
+    input: ArrayLike,
+    weights: ArrayLike,
+    output: Into[Element],
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
 def convolve(
     input: ArrayLike,
     weights: ArrayLike,
     output: Output = None,
-    mode: str = "reflect",
-    cval: complex = 0.0,
-    origin: int | Sequence[int] = 0,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
     *,
-    axes: int | Sequence[int] | None = None,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_convolve)
+def convolve(
+    input: Data,
+    weights: Data,
+    output: Output | DeviceArray = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Convolve an array with a kernel.
 
@@ -328,9 +442,9 @@ def _correlate_line(
     accuracy: float | None,
 ) -> np.ndarray:
     def filter_by(
-        data: np.ndarray, real_weights: np.ndarray, target: Any, fill: Any, share: float | None
+        data: np.ndarray, real_weights: np.ndarray, into: Any, fill: Any, share: float | None
     ) -> np.ndarray:
-        target = make_output(target, data, data.dtype.kind == "c")
+        target = make_output(into, data, data.dtype.kind == "c")
         only = _line_pass(data, real_weights, axis, mode, origin)
         run_passes(data, target, [only], fill, share)
         return target
@@ -371,18 +485,66 @@ def _lower_convolve1d(
     return _lower_correlate1d(input, weights, axis, output, mode, cval, origin, accuracy=accuracy)
 
 
-@lowered_by(_lower_correlate1d)
+@overload
+def correlate1d(
+    input: NDArray[Element],
+    weights: RealArrayLike,
+    axis: Integer = -1,
+    output: None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def correlate1d(
+    input: OnDevice,
+    weights: OnDevice | ArrayLike,
+    axis: Integer = -1,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def correlate1d(
     input: ArrayLike,
     weights: ArrayLike,
-    axis: int = -1,
-    output: Output = None,
-    mode: str = "reflect",
-    cval: complex = 0.0,
-    origin: int = 0,
+    axis: Integer = -1,
     *,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    output: Into[Element],
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def correlate1d(
+    input: ArrayLike,
+    weights: ArrayLike,
+    axis: Integer = -1,
+    output: Output = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_correlate1d)
+def correlate1d(
+    input: Data,
+    weights: Data,
+    axis: Integer = -1,
+    output: Output | DeviceArray = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Correlate an array with a 1-D kernel along one axis.
 
@@ -439,18 +601,66 @@ def correlate1d(
     return _correlate_line(array, w, axis, output, mode, cval, origin, bound)
 
 
-@lowered_by(_lower_convolve1d)
+@overload
+def convolve1d(
+    input: NDArray[Element],
+    weights: RealArrayLike,
+    axis: Integer = -1,
+    output: None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def convolve1d(
+    input: OnDevice,
+    weights: OnDevice | ArrayLike,
+    axis: Integer = -1,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def convolve1d(
     input: ArrayLike,
     weights: ArrayLike,
-    axis: int = -1,
-    output: Output = None,
-    mode: str = "reflect",
-    cval: complex = 0.0,
-    origin: int = 0,
+    axis: Integer = -1,
     *,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    output: Into[Element],
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def convolve1d(
+    input: ArrayLike,
+    weights: ArrayLike,
+    axis: Integer = -1,
+    output: Output = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_convolve1d)
+def convolve1d(
+    input: Data,
+    weights: Data,
+    axis: Integer = -1,
+    output: Output | DeviceArray = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Convolve an array with a 1-D kernel along one axis.
 
@@ -531,7 +741,7 @@ def _gaussian_taps(sigma: float, order: int, radius: int) -> np.ndarray:
 
 
 def _gaussian_pass(
-    axis: int, sigma: Any, order: Any, mode: Any, truncate: float, radius: Any
+    axis: int, sigma: Any, order: Any, mode: Any, truncate: Real, radius: Any
 ) -> Pass:
     """Return the pass of a Gaussian, the one of the last time where it is the same."""
     try:
@@ -541,7 +751,7 @@ def _gaussian_pass(
 
 
 def _new_gaussian_pass(
-    axis: int, sigma: Any, order: Any, mode: Any, truncate: float, radius: Any
+    axis: int, sigma: Any, order: Any, mode: Any, truncate: Real, radius: Any
 ) -> Pass:
     reach = int(truncate * float(sigma) + 0.5) if radius is None else radius
     if not isinstance(reach, numbers.Integral) or reach < 0:
@@ -556,7 +766,7 @@ _kept_gaussian_pass = functools.lru_cache(maxsize=256, typed=True)(_new_gaussian
 
 
 def _gaussian_passes(
-    input: Any, sigma: Any, order: Any, mode: Any, truncate: float, radius: Any, axes: Any
+    input: Any, sigma: Any, order: Any, mode: Any, truncate: Real, radius: Any, axes: Any
 ) -> list[Pass]:
     chosen = check_axes(axes, len(input.shape))
     count = len(chosen)
@@ -608,20 +818,76 @@ def _lower_gaussian_filter(
     return lower_planned(input, passes, cval, output, check_accuracy(accuracy))
 
 
-@lowered_by(_lower_gaussian_filter1d)
+@overload
+def gaussian_filter1d(
+    input: NDArray[Element],
+    sigma: Real,
+    axis: Integer = -1,
+    order: Integer = 0,
+    output: None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    *,
+    radius: Integer | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def gaussian_filter1d(
+    input: OnDevice,
+    sigma: Real,
+    axis: Integer = -1,
+    order: Integer = 0,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    *,
+    radius: Integer | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def gaussian_filter1d(
     input: ArrayLike,
-    sigma: float,
-    axis: int = -1,
-    order: int = 0,
-    output: Output = None,
-    mode: str = "reflect",
-    cval: complex = 0.0,
-    truncate: float = 4.0,
+    sigma: Real,
+    axis: Integer = -1,
+    order: Integer = 0,
     *,
-    radius: int | None = None,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    output: Into[Element],
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    radius: Integer | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def gaussian_filter1d(
+    input: ArrayLike,
+    sigma: Real,
+    axis: Integer = -1,
+    order: Integer = 0,
+    output: Output = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    *,
+    radius: Integer | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_gaussian_filter1d)
+def gaussian_filter1d(
+    input: Data,
+    sigma: Real,
+    axis: Integer = -1,
+    order: Integer = 0,
+    output: Output | DeviceArray = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    *,
+    radius: Integer | None = None,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Smooth along one axis by a Gaussian, or take a derivative of it.
 
@@ -680,20 +946,76 @@ def gaussian_filter1d(
     return _correlate_line(array, only.taps, axis, output, mode, cval, 0, bound)
 
 
-@lowered_by(_lower_gaussian_filter)
+@overload
+def gaussian_filter(
+    input: NDArray[Element],
+    sigma: EachReal,
+    order: Each = 0,
+    output: None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    *,
+    radius: Each | None = None,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def gaussian_filter(
+    input: OnDevice,
+    sigma: EachReal,
+    order: Each = 0,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    *,
+    radius: Each | None = None,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def gaussian_filter(
     input: ArrayLike,
-    sigma: float | Sequence[float],
-    order: int | Sequence[int] = 0,
-    output: Output = None,
-    mode: str | Sequence[str] = "reflect",
-    cval: complex = 0.0,
-    truncate: float = 4.0,
+    sigma: EachReal,
+    order: Each = 0,
     *,
-    radius: int | Sequence[int] | None = None,
-    axes: int | Sequence[int] | None = None,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    output: Into[Element],
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    radius: Each | None = None,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def gaussian_filter(
+    input: ArrayLike,
+    sigma: EachReal,
+    order: Each = 0,
+    output: Output = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    *,
+    radius: Each | None = None,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_gaussian_filter)
+def gaussian_filter(
+    input: Data,
+    sigma: EachReal,
+    order: Each = 0,
+    output: Output | DeviceArray = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    truncate: Real = 4.0,
+    *,
+    radius: Each | None = None,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Smooth by a Gaussian, or take derivatives of it.
 
@@ -829,18 +1151,66 @@ def _lower_uniform_filter(
     return lower_planned(input, passes, cval, output, check_accuracy(accuracy))
 
 
-@lowered_by(_lower_uniform_filter1d)
+@overload
+def uniform_filter1d(
+    input: NDArray[Element],
+    size: Integer,
+    axis: Integer = -1,
+    output: None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def uniform_filter1d(
+    input: OnDevice,
+    size: Integer,
+    axis: Integer = -1,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def uniform_filter1d(
     input: ArrayLike,
-    size: int,
-    axis: int = -1,
-    output: Output = None,
-    mode: str = "reflect",
-    cval: complex = 0.0,
-    origin: int = 0,
+    size: Integer,
+    axis: Integer = -1,
     *,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    output: Into[Element],
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def uniform_filter1d(
+    input: ArrayLike,
+    size: Integer,
+    axis: Integer = -1,
+    output: Output = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_uniform_filter1d)
+def uniform_filter1d(
+    input: Data,
+    size: Integer,
+    axis: Integer = -1,
+    output: Output | DeviceArray = None,
+    mode: EdgeMode = "reflect",
+    cval: Number = 0.0,
+    origin: Integer = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Take the mean of neighbours along one axis.
 
@@ -902,18 +1272,66 @@ def uniform_filter1d(
     return result
 
 
-@lowered_by(_lower_uniform_filter)
+@overload
+def uniform_filter(
+    input: NDArray[Element],
+    size: Each = 3,
+    output: None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def uniform_filter(
+    input: OnDevice,
+    size: Each = 3,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def uniform_filter(
     input: ArrayLike,
-    size: int | Sequence[int] = 3,
-    output: Output = None,
-    mode: str | Sequence[str] = "reflect",
-    cval: complex = 0.0,
-    origin: int | Sequence[int] = 0,
+    size: Each = 3,
     *,
-    axes: int | Sequence[int] | None = None,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    output: Into[Element],
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def uniform_filter(
+    input: ArrayLike,
+    size: Each = 3,
+    output: Output = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_uniform_filter)
+def uniform_filter(
+    input: Data,
+    size: Each = 3,
+    output: Output | DeviceArray = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    origin: Each = 0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Take the mean of a box of neighbours.
 
@@ -1047,16 +1465,56 @@ def _lower_sobel(
     return lower_planned(input, passes, cval, output, check_accuracy(accuracy))
 
 
-@lowered_by(_lower_prewitt)
+@overload
+def prewitt(
+    input: NDArray[Element],
+    axis: Integer = -1,
+    output: None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def prewitt(
+    input: OnDevice,
+    axis: Integer = -1,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def prewitt(
     input: ArrayLike,
-    axis: int = -1,
-    output: Output = None,
-    mode: str | Sequence[str] = "reflect",
-    cval: complex = 0.0,
+    axis: Integer = -1,
     *,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    output: Into[Element],
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def prewitt(
+    input: ArrayLike,
+    axis: Integer = -1,
+    output: Output = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_prewitt)
+def prewitt(
+    input: Data,
+    axis: Integer = -1,
+    output: Output | DeviceArray = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Take the derivative along one axis by Prewitt's filter.
 
@@ -1105,16 +1563,56 @@ def prewitt(
     return _difference_filter(input, axis, output, mode, cval, _PREWITT, accuracy)
 
 
-@lowered_by(_lower_sobel)
+@overload
+def sobel(
+    input: NDArray[Element],
+    axis: Integer = -1,
+    output: None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def sobel(
+    input: OnDevice,
+    axis: Integer = -1,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def sobel(
     input: ArrayLike,
-    axis: int = -1,
-    output: Output = None,
-    mode: str | Sequence[str] = "reflect",
-    cval: complex = 0.0,
+    axis: Integer = -1,
     *,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    output: Into[Element],
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def sobel(
+    input: ArrayLike,
+    axis: Integer = -1,
+    output: Output = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_sobel)
+def sobel(
+    input: Data,
+    axis: Integer = -1,
+    output: Output | DeviceArray = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Take the derivative along one axis by Sobel's filter.
 
@@ -1170,7 +1668,7 @@ def _filter_generic(
     mode: Any,
     cval: Any,
     extra_arguments: Sequence[Any],
-    extra_keywords: dict[str, Any] | None,
+    extra_keywords: Mapping[str, Any] | None,
     axes: Any,
     accuracy: Any,
     square: bool,
@@ -1200,14 +1698,14 @@ def _filter_generic(
 def _add_derivatives(
     array: Any,
     derivative: Callable[..., Any],
-    result: Any,
+    result: np.ndarray,
     mode: Any,
     cval: Any,
     extra_arguments: Sequence[Any],
     extra_keywords: dict[str, Any],
     axes: Any,
     square: bool,
-) -> Any:
+) -> np.ndarray:
     """Add to the result what each derivative gives, or its square."""
     chosen = check_axes(axes, array.ndim)
     if not chosen:
@@ -1228,18 +1726,70 @@ def _add_derivatives(
     return result
 
 
+@overload
+def generic_laplace(
+    input: NDArray[Element],
+    derivative2: Callable[..., Any],
+    output: None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    extra_arguments: Sequence[Any] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def generic_laplace(
+    input: OnDevice,
+    derivative2: Callable[..., Any],
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    extra_arguments: Sequence[Any] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def generic_laplace(
+    input: ArrayLike,
+    derivative2: Callable[..., Any],
+    output: Into[Element],
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    extra_arguments: Sequence[Any] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
 def generic_laplace(
     input: ArrayLike,
     derivative2: Callable[..., Any],
     output: Output = None,
-    mode: str | Sequence[str] = "reflect",
-    cval: complex = 0.0,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
     extra_arguments: Sequence[Any] = (),
-    extra_keywords: dict[str, Any] | None = None,
+    extra_keywords: Mapping[str, Any] | None = None,
     *,
-    axes: int | Sequence[int] | None = None,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+def generic_laplace(
+    input: Data,
+    derivative2: Callable[..., Any],
+    output: Output | DeviceArray = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    extra_arguments: Sequence[Any] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Sum second derivatives of your own along the axes.
 
@@ -1315,18 +1865,70 @@ def generic_laplace(
     )
 
 
+@overload
+def generic_gradient_magnitude(
+    input: NDArray[Element],
+    derivative: Callable[..., Any],
+    output: None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    extra_arguments: Sequence[Any] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def generic_gradient_magnitude(
+    input: OnDevice,
+    derivative: Callable[..., Any],
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    extra_arguments: Sequence[Any] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def generic_gradient_magnitude(
+    input: ArrayLike,
+    derivative: Callable[..., Any],
+    output: Into[Element],
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    extra_arguments: Sequence[Any] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
 def generic_gradient_magnitude(
     input: ArrayLike,
     derivative: Callable[..., Any],
     output: Output = None,
-    mode: str | Sequence[str] = "reflect",
-    cval: complex = 0.0,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
     extra_arguments: Sequence[Any] = (),
-    extra_keywords: dict[str, Any] | None = None,
+    extra_keywords: Mapping[str, Any] | None = None,
     *,
-    axes: int | Sequence[int] | None = None,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+def generic_gradient_magnitude(
+    input: Data,
+    derivative: Callable[..., Any],
+    output: Output | DeviceArray = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    extra_arguments: Sequence[Any] = (),
+    extra_keywords: Mapping[str, Any] | None = None,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Take the length of the gradient, by derivatives of your own along the axes.
 
@@ -1437,16 +2039,56 @@ def _lower_laplace(
     return lower_dense(input, w, offset, boundaries.pop(), check_cval(cval), result, True, bound)
 
 
-@lowered_by(_lower_laplace)
+@overload
+def laplace(
+    input: NDArray[Element],
+    output: None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
+def laplace(
+    input: OnDevice,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def laplace(
+    input: ArrayLike,
+    output: Into[Element],
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Element]: ...
+@overload
 def laplace(
     input: ArrayLike,
     output: Output = None,
-    mode: str | Sequence[str] = "reflect",
-    cval: complex = 0.0,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
     *,
-    axes: int | Sequence[int] | None = None,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_laplace)
+def laplace(
+    input: Data,
+    output: Output | DeviceArray = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Sum second differences along the axes.
 
@@ -1503,12 +2145,13 @@ def laplace(
     one = len(boundaries) == 1 and len(chosen) <= _CROSS_AXES
     if not one or not _is_one_sum(array.dtype, result.dtype, cval):
 
-        def derivative2(data: Any, axis: int, target: Any, rule: str, fill: Any) -> np.ndarray:
+        def derivative2(data: Any, axis: int, target: Any, rule: EdgeMode, fill: Any) -> Any:
             return correlate1d(
                 data, _SECOND_DIFFERENCE, axis, target, rule, fill, accuracy=accuracy
             )
 
-        return generic_laplace(array, derivative2, result, mode, cval, axes=axes)
+        filtered: Array = generic_laplace(array, derivative2, result, mode, cval, axes=axes)
+        return filtered
     w, boundary = _cross(array, chosen), boundaries.pop()
     offset = [-(n // 2) for n in w.shape]
 
@@ -1519,7 +2162,7 @@ def laplace(
 
 
 def _laplace_terms(
-    input: Any, sigma: Any, mode: Any, truncate: float, radius: Any, axes: tuple[int, ...]
+    input: Any, sigma: Any, mode: Any, truncate: Real, radius: Any, axes: tuple[int, ...]
 ) -> list[list[Pass]]:
     """Return the passes of each axis' second derivative of a Gaussian."""
     return [
@@ -1537,7 +2180,7 @@ def _lower_gaussian_laplace(
     *,
     axes: Any = None,
     accuracy: Any = DEFAULT,
-    **kwargs: Any,
+    **kwargs: Unpack[GaussianOptions],
 ) -> Call:
     input = check_input(input)
     check_plannable(input, output)
@@ -1549,7 +2192,7 @@ def _lower_gaussian_laplace(
 
 
 def _one_gaussian_laplace(
-    input: Any, sigma: Any, mode: Any, options: dict[str, Any], axes: tuple[int, ...]
+    input: Any, sigma: Any, mode: Any, options: GaussianOptions, axes: tuple[int, ...]
 ) -> list[list[Pass]] | None:
     """Return the terms where they pass along the same axes with one boundary, else None."""
     sigmas = each(sigma, len(axes), "sigma")
@@ -1564,18 +2207,66 @@ def _one_gaussian_laplace(
     )
 
 
-@lowered_by(_lower_gaussian_laplace)
+@overload
+def gaussian_laplace(
+    input: NDArray[Element],
+    sigma: EachReal,
+    output: None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> NDArray[Element]: ...
+@overload
+def gaussian_laplace(
+    input: OnDevice,
+    sigma: EachReal,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> OnDevice: ...
+@overload
 def gaussian_laplace(
     input: ArrayLike,
-    sigma: float | Sequence[float],
-    output: Output = None,
-    mode: str | Sequence[str] = "reflect",
-    cval: complex = 0.0,
+    sigma: EachReal,
+    output: Into[Element],
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
     *,
-    axes: int | Sequence[int] | None = None,
-    accuracy: str | float = "default",
-    **kwargs: Any,
-) -> np.ndarray:
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> NDArray[Element]: ...
+@overload
+def gaussian_laplace(
+    input: ArrayLike,
+    sigma: EachReal,
+    output: Output = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> NDArray[Any]: ...
+@lowered_by(_lower_gaussian_laplace)
+def gaussian_laplace(
+    input: Data,
+    sigma: EachReal,
+    output: Output | DeviceArray = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> Array:
     """
     Sum second derivatives of a Gaussian along the axes.
 
@@ -1644,27 +2335,78 @@ def gaussian_laplace(
         sigmas[axis] = one
 
     def derivative2(
-        data: Any, axis: int, target: Any, rule: str, fill: Any, **options: Any
-    ) -> np.ndarray:
+        data: Any, axis: int, target: Any, rule: EdgeMode, fill: Any, **options: Any
+    ) -> Any:
         order = [2 * (a == axis) for a in range(array.ndim)]
         return gaussian_filter(
             data, sigmas, order, target, rule, fill, accuracy=accuracy, **options
         )
 
-    return generic_laplace(array, derivative2, result, mode, cval, extra_keywords=kwargs, axes=axes)
+    filtered: Array = generic_laplace(
+        array, derivative2, result, mode, cval, extra_keywords=kwargs, axes=axes
+    )
+    return filtered
 
 
+@overload
+def gaussian_gradient_magnitude(
+    input: NDArray[Element],
+    sigma: EachReal,
+    output: None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> NDArray[Element]: ...
+@overload
+def gaussian_gradient_magnitude(
+    input: OnDevice,
+    sigma: EachReal,
+    output: OnDevice | DTypeLike | None = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> OnDevice: ...
+@overload
 def gaussian_gradient_magnitude(
     input: ArrayLike,
-    sigma: float | Sequence[float],
-    output: Output = None,
-    mode: str | Sequence[str] = "reflect",
-    cval: complex = 0.0,
+    sigma: EachReal,
+    output: Into[Element],
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
     *,
-    axes: int | Sequence[int] | None = None,
-    accuracy: str | float = "default",
-    **kwargs: Any,
-) -> np.ndarray:
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> NDArray[Element]: ...
+@overload
+def gaussian_gradient_magnitude(
+    input: ArrayLike,
+    sigma: EachReal,
+    output: Output = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> NDArray[Any]: ...
+def gaussian_gradient_magnitude(
+    input: Data,
+    sigma: EachReal,
+    output: Output | DeviceArray = None,
+    mode: EdgeModes = "reflect",
+    cval: Number = 0.0,
+    *,
+    axes: Each | None = None,
+    accuracy: Accuracy = "default",
+    **kwargs: Unpack[GaussianOptions],
+) -> Array:
     """
     Take the length of the gradient, by derivatives of a Gaussian.
 
@@ -1717,14 +2459,18 @@ def gaussian_gradient_magnitude(
            [0.132, 0.202, 0.153]])
     """
     check_accuracy(accuracy)
-    ndim = len(as_numbers(input).shape)
+    data: Any = input
+    ndim = len(as_numbers(data).shape)
 
     def derivative(
-        data: Any, axis: int, target: Any, rule: str, fill: Any, **options: Any
-    ) -> np.ndarray:
+        source: Any, axis: int, target: Any, rule: EdgeMode, fill: Any, **options: Any
+    ) -> Any:
         order = [int(a == axis) for a in range(ndim)]
-        return gaussian_filter(data, sigma, order, target, rule, fill, accuracy=accuracy, **options)
+        return gaussian_filter(
+            source, sigma, order, target, rule, fill, accuracy=accuracy, **options
+        )
 
-    return generic_gradient_magnitude(
-        input, derivative, output, mode, cval, extra_keywords=kwargs, axes=axes
+    filtered: Array = generic_gradient_magnitude(
+        data, derivative, output, mode, cval, extra_keywords=kwargs, axes=axes
     )
+    return filtered

@@ -11,15 +11,31 @@ then the results are.
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _layers
 from fastconv._native._core import short_layer
 from fastconv._plan import DEFAULT, DIRECT, lowered_by
+from fastconv._typing import (
+    Accuracy,
+    Activation,
+    Array,
+    Bytes,
+    Data,
+    Each,
+    Extents,
+    Floating,
+    Integer,
+    Layout1D,
+    Layout2D,
+    Layout3D,
+    Method,
+    OnDevice,
+    Padding,
+)
 
 __all__ = [
     "conv1d",
@@ -40,10 +56,6 @@ __all__ = [
     "fold",
     "unfold",
 ]
-
-# One integer, or one for each axis.
-Each = int | Sequence[int]
-Padding = int | Sequence[int] | Sequence[Sequence[int]] | str
 
 
 # --- signals -------------------------------------------------------------------------------------
@@ -107,7 +119,64 @@ def _conv(
     ).solve(out)
 
 
-@lowered_by(functools.partial(_layers.lower_conv, 1))
+@overload
+def conv1d(
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv1d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: OnDevice | ArrayLike = 0,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def conv1d(
+    x: Bytes,
+    w: Bytes,
+    bias: ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[np.int32]: ...
+@overload
 def conv1d(
     x: ArrayLike,
     w: ArrayLike,
@@ -115,17 +184,36 @@ def conv1d(
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
-    groups: int = 1,
+    groups: Integer = 1,
     *,
-    layout: str = "NCW",
-    activation: str | None = None,
+    layout: Layout1D = "NCW",
+    activation: Activation | None = None,
     flip_kernel: bool = False,
-    x_zero_point: int = 0,
+    x_zero_point: Integer = 0,
     w_zero_point: ArrayLike = 0,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_conv, 1))
+def conv1d(
+    x: Data,
+    w: Data,
+    bias: Data | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: Data = 0,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Apply a convolutional layer to signals.
 
@@ -184,7 +272,45 @@ def conv1d(
     )
 
 
-@lowered_by(functools.partial(_layers.lower_conv_transpose, 1))
+@overload
+def conv_transpose1d(
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout1D = "NCW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv_transpose1d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout1D = "NCW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def conv_transpose1d(
     x: ArrayLike,
     w: ArrayLike,
@@ -192,17 +318,36 @@ def conv_transpose1d(
     stride: Each = 1,
     padding: Padding = 0,
     output_padding: Each = 0,
-    groups: int = 1,
+    groups: Integer = 1,
     dilation: Each = 1,
     *,
     output_size: Each | None = None,
-    layout: str = "NCW",
-    activation: str | None = None,
+    layout: Layout1D = "NCW",
+    activation: Activation | None = None,
     flip_kernel: bool = False,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_conv_transpose, 1))
+def conv_transpose1d(
+    x: Data,
+    w: Data,
+    bias: Data | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout1D = "NCW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Apply a transposed convolutional layer to signals.
 
@@ -259,22 +404,70 @@ def conv_transpose1d(
     ).solve(out)
 
 
-@lowered_by(functools.partial(_layers.lower_grad_input, 1))
+@overload
 def conv1d_grad_input(
-    grad: ArrayLike,
-    w: ArrayLike,
-    input_shape: Sequence[int],
+    grad: NDArray[Floating],
+    w: NDArray[Floating],
+    input_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
-    groups: int = 1,
+    groups: Integer = 1,
     *,
-    layout: str = "NCW",
+    layout: Layout1D = "NCW",
     flip_kernel: bool = False,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv1d_grad_input(
+    grad: OnDevice,
+    w: OnDevice | ArrayLike,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def conv1d_grad_input(
+    grad: ArrayLike,
+    w: ArrayLike,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    flip_kernel: bool = False,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_grad_input, 1))
+def conv1d_grad_input(
+    grad: Data,
+    w: Data,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    flip_kernel: bool = False,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Return the gradient of `conv1d` with respect to its input.
 
@@ -326,22 +519,70 @@ def conv1d_grad_input(
     ).solve(out)
 
 
-@lowered_by(functools.partial(_layers.lower_grad_weight, 1))
+@overload
 def conv1d_grad_weight(
-    grad: ArrayLike,
-    x: ArrayLike,
-    weight_shape: Sequence[int],
+    grad: NDArray[Floating],
+    x: NDArray[Floating],
+    weight_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
-    groups: int = 1,
+    groups: Integer = 1,
     *,
-    layout: str = "NCW",
+    layout: Layout1D = "NCW",
     flip_kernel: bool = False,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv1d_grad_weight(
+    grad: OnDevice,
+    x: OnDevice | ArrayLike,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def conv1d_grad_weight(
+    grad: ArrayLike,
+    x: ArrayLike,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    flip_kernel: bool = False,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_grad_weight, 1))
+def conv1d_grad_weight(
+    grad: Data,
+    x: Data,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout1D = "NCW",
+    flip_kernel: bool = False,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Return the gradient of `conv1d` with respect to its weights.
 
@@ -393,7 +634,29 @@ def conv1d_grad_weight(
     ).solve(out)
 
 
-def conv1d_grad_bias(grad: ArrayLike, *, layout: str = "NCW") -> np.ndarray:
+@overload
+def conv1d_grad_bias(
+    grad: NDArray[Floating],
+    *,
+    layout: Layout1D = "NCW",
+) -> NDArray[Floating]: ...
+@overload
+def conv1d_grad_bias(
+    grad: OnDevice,
+    *,
+    layout: Layout1D = "NCW",
+) -> OnDevice: ...
+@overload
+def conv1d_grad_bias(
+    grad: ArrayLike,
+    *,
+    layout: Layout1D = "NCW",
+) -> NDArray[Any]: ...
+def conv1d_grad_bias(
+    grad: Data,
+    *,
+    layout: Layout1D = "NCW",
+) -> Array:
     """
     Return the gradient of `conv1d` with respect to its bias: sums of a channel each.
 
@@ -428,7 +691,64 @@ def conv1d_grad_bias(grad: ArrayLike, *, layout: str = "NCW") -> np.ndarray:
 # --- images --------------------------------------------------------------------------------------
 
 
-@lowered_by(functools.partial(_layers.lower_conv, 2))
+@overload
+def conv2d(
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv2d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: OnDevice | ArrayLike = 0,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def conv2d(
+    x: Bytes,
+    w: Bytes,
+    bias: ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[np.int32]: ...
+@overload
 def conv2d(
     x: ArrayLike,
     w: ArrayLike,
@@ -436,17 +756,36 @@ def conv2d(
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
-    groups: int = 1,
+    groups: Integer = 1,
     *,
-    layout: str = "NCHW",
-    activation: str | None = None,
+    layout: Layout2D = "NCHW",
+    activation: Activation | None = None,
     flip_kernel: bool = False,
-    x_zero_point: int = 0,
+    x_zero_point: Integer = 0,
     w_zero_point: ArrayLike = 0,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_conv, 2))
+def conv2d(
+    x: Data,
+    w: Data,
+    bias: Data | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: Data = 0,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Apply a convolutional layer to images.
 
@@ -541,7 +880,45 @@ def conv2d(
     )
 
 
-@lowered_by(functools.partial(_layers.lower_conv_transpose, 2))
+@overload
+def conv_transpose2d(
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout2D = "NCHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv_transpose2d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout2D = "NCHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def conv_transpose2d(
     x: ArrayLike,
     w: ArrayLike,
@@ -549,17 +926,36 @@ def conv_transpose2d(
     stride: Each = 1,
     padding: Padding = 0,
     output_padding: Each = 0,
-    groups: int = 1,
+    groups: Integer = 1,
     dilation: Each = 1,
     *,
     output_size: Each | None = None,
-    layout: str = "NCHW",
-    activation: str | None = None,
+    layout: Layout2D = "NCHW",
+    activation: Activation | None = None,
     flip_kernel: bool = False,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_conv_transpose, 2))
+def conv_transpose2d(
+    x: Data,
+    w: Data,
+    bias: Data | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout2D = "NCHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Apply a transposed convolutional layer to images.
 
@@ -642,22 +1038,70 @@ def conv_transpose2d(
     ).solve(out)
 
 
-@lowered_by(functools.partial(_layers.lower_grad_input, 2))
+@overload
 def conv2d_grad_input(
-    grad: ArrayLike,
-    w: ArrayLike,
-    input_shape: Sequence[int],
+    grad: NDArray[Floating],
+    w: NDArray[Floating],
+    input_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
-    groups: int = 1,
+    groups: Integer = 1,
     *,
-    layout: str = "NCHW",
+    layout: Layout2D = "NCHW",
     flip_kernel: bool = False,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv2d_grad_input(
+    grad: OnDevice,
+    w: OnDevice | ArrayLike,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def conv2d_grad_input(
+    grad: ArrayLike,
+    w: ArrayLike,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    flip_kernel: bool = False,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_grad_input, 2))
+def conv2d_grad_input(
+    grad: Data,
+    w: Data,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    flip_kernel: bool = False,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Return the gradient of `conv2d` with respect to its input.
 
@@ -710,22 +1154,70 @@ def conv2d_grad_input(
     ).solve(out)
 
 
-@lowered_by(functools.partial(_layers.lower_grad_weight, 2))
+@overload
 def conv2d_grad_weight(
-    grad: ArrayLike,
-    x: ArrayLike,
-    weight_shape: Sequence[int],
+    grad: NDArray[Floating],
+    x: NDArray[Floating],
+    weight_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
-    groups: int = 1,
+    groups: Integer = 1,
     *,
-    layout: str = "NCHW",
+    layout: Layout2D = "NCHW",
     flip_kernel: bool = False,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv2d_grad_weight(
+    grad: OnDevice,
+    x: OnDevice | ArrayLike,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def conv2d_grad_weight(
+    grad: ArrayLike,
+    x: ArrayLike,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    flip_kernel: bool = False,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_grad_weight, 2))
+def conv2d_grad_weight(
+    grad: Data,
+    x: Data,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout2D = "NCHW",
+    flip_kernel: bool = False,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Return the gradient of `conv2d` with respect to its weights.
 
@@ -778,7 +1270,29 @@ def conv2d_grad_weight(
     ).solve(out)
 
 
-def conv2d_grad_bias(grad: ArrayLike, *, layout: str = "NCHW") -> np.ndarray:
+@overload
+def conv2d_grad_bias(
+    grad: NDArray[Floating],
+    *,
+    layout: Layout2D = "NCHW",
+) -> NDArray[Floating]: ...
+@overload
+def conv2d_grad_bias(
+    grad: OnDevice,
+    *,
+    layout: Layout2D = "NCHW",
+) -> OnDevice: ...
+@overload
+def conv2d_grad_bias(
+    grad: ArrayLike,
+    *,
+    layout: Layout2D = "NCHW",
+) -> NDArray[Any]: ...
+def conv2d_grad_bias(
+    grad: Data,
+    *,
+    layout: Layout2D = "NCHW",
+) -> Array:
     """
     Return the gradient of `conv2d` with respect to its bias: sums of a channel each.
 
@@ -813,7 +1327,64 @@ def conv2d_grad_bias(grad: ArrayLike, *, layout: str = "NCHW") -> np.ndarray:
 # --- volumes -------------------------------------------------------------------------------------
 
 
-@lowered_by(functools.partial(_layers.lower_conv, 3))
+@overload
+def conv3d(
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv3d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: OnDevice | ArrayLike = 0,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def conv3d(
+    x: Bytes,
+    w: Bytes,
+    bias: ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: ArrayLike = 0,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[np.int32]: ...
+@overload
 def conv3d(
     x: ArrayLike,
     w: ArrayLike,
@@ -821,17 +1392,36 @@ def conv3d(
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
-    groups: int = 1,
+    groups: Integer = 1,
     *,
-    layout: str = "NCDHW",
-    activation: str | None = None,
+    layout: Layout3D = "NCDHW",
+    activation: Activation | None = None,
     flip_kernel: bool = False,
-    x_zero_point: int = 0,
+    x_zero_point: Integer = 0,
     w_zero_point: ArrayLike = 0,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_conv, 3))
+def conv3d(
+    x: Data,
+    w: Data,
+    bias: Data | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    x_zero_point: Integer = 0,
+    w_zero_point: Data = 0,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Apply a convolutional layer to volumes.
 
@@ -890,7 +1480,45 @@ def conv3d(
     )
 
 
-@lowered_by(functools.partial(_layers.lower_conv_transpose, 3))
+@overload
+def conv_transpose3d(
+    x: NDArray[Floating],
+    w: NDArray[Floating],
+    bias: ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout3D = "NCDHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv_transpose3d(
+    x: OnDevice,
+    w: OnDevice | ArrayLike,
+    bias: OnDevice | ArrayLike | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout3D = "NCDHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def conv_transpose3d(
     x: ArrayLike,
     w: ArrayLike,
@@ -898,17 +1526,36 @@ def conv_transpose3d(
     stride: Each = 1,
     padding: Padding = 0,
     output_padding: Each = 0,
-    groups: int = 1,
+    groups: Integer = 1,
     dilation: Each = 1,
     *,
     output_size: Each | None = None,
-    layout: str = "NCDHW",
-    activation: str | None = None,
+    layout: Layout3D = "NCDHW",
+    activation: Activation | None = None,
     flip_kernel: bool = False,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_conv_transpose, 3))
+def conv_transpose3d(
+    x: Data,
+    w: Data,
+    bias: Data | None = None,
+    stride: Each = 1,
+    padding: Padding = 0,
+    output_padding: Each = 0,
+    groups: Integer = 1,
+    dilation: Each = 1,
+    *,
+    output_size: Each | None = None,
+    layout: Layout3D = "NCDHW",
+    activation: Activation | None = None,
+    flip_kernel: bool = False,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Apply a transposed convolutional layer to volumes.
 
@@ -966,22 +1613,70 @@ def conv_transpose3d(
     ).solve(out)
 
 
-@lowered_by(functools.partial(_layers.lower_grad_input, 3))
+@overload
 def conv3d_grad_input(
-    grad: ArrayLike,
-    w: ArrayLike,
-    input_shape: Sequence[int],
+    grad: NDArray[Floating],
+    w: NDArray[Floating],
+    input_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
-    groups: int = 1,
+    groups: Integer = 1,
     *,
-    layout: str = "NCDHW",
+    layout: Layout3D = "NCDHW",
     flip_kernel: bool = False,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv3d_grad_input(
+    grad: OnDevice,
+    w: OnDevice | ArrayLike,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def conv3d_grad_input(
+    grad: ArrayLike,
+    w: ArrayLike,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    flip_kernel: bool = False,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_grad_input, 3))
+def conv3d_grad_input(
+    grad: Data,
+    w: Data,
+    input_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    flip_kernel: bool = False,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Return the gradient of `conv3d` with respect to its input.
 
@@ -1034,22 +1729,70 @@ def conv3d_grad_input(
     ).solve(out)
 
 
-@lowered_by(functools.partial(_layers.lower_grad_weight, 3))
+@overload
 def conv3d_grad_weight(
-    grad: ArrayLike,
-    x: ArrayLike,
-    weight_shape: Sequence[int],
+    grad: NDArray[Floating],
+    x: NDArray[Floating],
+    weight_shape: Extents,
     stride: Each = 1,
     padding: Padding = 0,
     dilation: Each = 1,
-    groups: int = 1,
+    groups: Integer = 1,
     *,
-    layout: str = "NCDHW",
+    layout: Layout3D = "NCDHW",
     flip_kernel: bool = False,
-    out: np.ndarray | None = None,
-    method: str = "auto",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def conv3d_grad_weight(
+    grad: OnDevice,
+    x: OnDevice | ArrayLike,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    flip_kernel: bool = False,
+    out: OnDevice | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
+def conv3d_grad_weight(
+    grad: ArrayLike,
+    x: ArrayLike,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    flip_kernel: bool = False,
+    out: NDArray[Any] | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(functools.partial(_layers.lower_grad_weight, 3))
+def conv3d_grad_weight(
+    grad: Data,
+    x: Data,
+    weight_shape: Extents,
+    stride: Each = 1,
+    padding: Padding = 0,
+    dilation: Each = 1,
+    groups: Integer = 1,
+    *,
+    layout: Layout3D = "NCDHW",
+    flip_kernel: bool = False,
+    out: Array | None = None,
+    method: Method = "auto",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Return the gradient of `conv3d` with respect to its weights.
 
@@ -1102,7 +1845,29 @@ def conv3d_grad_weight(
     ).solve(out)
 
 
-def conv3d_grad_bias(grad: ArrayLike, *, layout: str = "NCDHW") -> np.ndarray:
+@overload
+def conv3d_grad_bias(
+    grad: NDArray[Floating],
+    *,
+    layout: Layout3D = "NCDHW",
+) -> NDArray[Floating]: ...
+@overload
+def conv3d_grad_bias(
+    grad: OnDevice,
+    *,
+    layout: Layout3D = "NCDHW",
+) -> OnDevice: ...
+@overload
+def conv3d_grad_bias(
+    grad: ArrayLike,
+    *,
+    layout: Layout3D = "NCDHW",
+) -> NDArray[Any]: ...
+def conv3d_grad_bias(
+    grad: Data,
+    *,
+    layout: Layout3D = "NCDHW",
+) -> Array:
     """
     Return the gradient of `conv3d` with respect to its bias: sums of a channel each.
 
@@ -1137,13 +1902,37 @@ def conv3d_grad_bias(grad: ArrayLike, *, layout: str = "NCDHW") -> np.ndarray:
 # --- patches --------------------------------------------------------------------------------------
 
 
+@overload
+def unfold(
+    input: NDArray[Floating],
+    kernel_size: Each,
+    dilation: Each = 1,
+    padding: Each = 0,
+    stride: Each = 1,
+) -> NDArray[Floating]: ...
+@overload
+def unfold(
+    input: OnDevice,
+    kernel_size: Each,
+    dilation: Each = 1,
+    padding: Each = 0,
+    stride: Each = 1,
+) -> OnDevice: ...
+@overload
 def unfold(
     input: ArrayLike,
     kernel_size: Each,
     dilation: Each = 1,
     padding: Each = 0,
     stride: Each = 1,
-) -> np.ndarray:
+) -> NDArray[Any]: ...
+def unfold(
+    input: Data,
+    kernel_size: Each,
+    dilation: Each = 1,
+    padding: Each = 0,
+    stride: Each = 1,
+) -> Array:
     """
     Lay out the patches of images that a kernel meets, one a column.
 
@@ -1177,6 +1966,25 @@ def unfold(
     return _layers.unfold(input, kernel_size, dilation, padding, stride)
 
 
+@overload
+def fold(
+    input: NDArray[Floating],
+    output_size: Each,
+    kernel_size: Each,
+    dilation: Each = 1,
+    padding: Each = 0,
+    stride: Each = 1,
+) -> NDArray[Floating]: ...
+@overload
+def fold(
+    input: OnDevice,
+    output_size: Each,
+    kernel_size: Each,
+    dilation: Each = 1,
+    padding: Each = 0,
+    stride: Each = 1,
+) -> OnDevice: ...
+@overload
 def fold(
     input: ArrayLike,
     output_size: Each,
@@ -1184,7 +1992,15 @@ def fold(
     dilation: Each = 1,
     padding: Each = 0,
     stride: Each = 1,
-) -> np.ndarray:
+) -> NDArray[Any]: ...
+def fold(
+    input: Data,
+    output_size: Each,
+    kernel_size: Each,
+    dilation: Each = 1,
+    padding: Each = 0,
+    stride: Each = 1,
+) -> Array:
     """
     Add patches up to images: what `unfold` reads of one element is summed.
 

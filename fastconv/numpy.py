@@ -7,10 +7,10 @@ Arrays may be CuPy's, both on one GPU: then the results are.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastconv._native._core import (
     SHORT_NUMPY_CONVOLVE,
@@ -27,6 +27,7 @@ from fastconv._plan import (
     lowered_by,
 )
 from fastconv._problem import Spec
+from fastconv._typing import Accuracy, Array, Data, ModeOrNumber, OnDevice, Same
 
 __all__ = ["convolve", "correlate"]
 
@@ -109,14 +110,38 @@ def _lower_correlate(a: Any, v: Any, mode: Any = "valid", *, accuracy: Any = DEF
     return _lower_line(a, v, mode, accuracy, correlate=True)
 
 
-@lowered_by(_lower_convolve)
+@overload
+def convolve(
+    a: NDArray[Same],
+    v: NDArray[Same],
+    mode: ModeOrNumber = "full",
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Same]: ...
+@overload
+def convolve(
+    a: OnDevice,
+    v: OnDevice | ArrayLike,
+    mode: ModeOrNumber = "full",
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def convolve(
     a: ArrayLike,
     v: ArrayLike,
-    mode: str | int = "full",
+    mode: ModeOrNumber = "full",
     *,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_convolve)
+def convolve(
+    a: Data,
+    v: Data,
+    mode: ModeOrNumber = "full",
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Convolve two 1-dimensional arrays, as numpy.convolve does.
 
@@ -161,14 +186,38 @@ def convolve(
     return _lower_convolve(a, v, mode, accuracy=accuracy).solve()
 
 
-@lowered_by(_lower_correlate)
+@overload
+def correlate(
+    a: NDArray[Same],
+    v: NDArray[Same],
+    mode: ModeOrNumber = "valid",
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Same]: ...
+@overload
+def correlate(
+    a: OnDevice,
+    v: OnDevice | ArrayLike,
+    mode: ModeOrNumber = "valid",
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def correlate(
     a: ArrayLike,
     v: ArrayLike,
-    mode: str | int = "valid",
+    mode: ModeOrNumber = "valid",
     *,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_correlate)
+def correlate(
+    a: Data,
+    v: Data,
+    mode: ModeOrNumber = "valid",
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Cross-correlate two 1-dimensional arrays, as numpy.correlate does.
 

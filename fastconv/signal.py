@@ -13,10 +13,10 @@ import operator
 import timeit
 import warnings
 from collections.abc import Iterable
-from typing import Any, cast
+from typing import Any, Literal, cast, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _devices
 from fastconv._cost import coefficient, threads_for
@@ -41,6 +41,18 @@ from fastconv._plan import (
 )
 from fastconv._problem import Boundary, Spec
 from fastconv._threads import get_num_threads
+from fastconv._typing import (
+    Accuracy,
+    Array,
+    Axes,
+    Data,
+    EdgeRule,
+    Floating,
+    Method,
+    Mode,
+    OnDevice,
+    Same,
+)
 
 __all__ = [
     "choose_conv_method",
@@ -253,12 +265,13 @@ def _scalars(in1: Any, in2: Any) -> tuple[np.ndarray, np.ndarray] | None:
     return (a, b) if a.ndim == b.ndim == 0 else None
 
 
-def _product(a: Any, b: Any, out: Any, *, conjugate: bool = False) -> Any:
+def _product(a: Any, b: Any, out: Any, *, conjugate: bool = False) -> np.ndarray:
     device = _devices.of(a)
     with _devices.on(device):
-        product = np.multiply(a, np.conjugate(b) if conjugate else b)
+        product: np.ndarray = np.multiply(a, np.conjugate(b) if conjugate else b)
     if out is None:
         return product
+    result: np.ndarray = out
     _devices.check_out(out, device)
     if out.shape != () or out.dtype != product.dtype:
         raise ValueError(
@@ -268,8 +281,8 @@ def _product(a: Any, b: Any, out: Any, *, conjugate: bool = False) -> Any:
     if device is None and not out.flags.writeable:
         raise ValueError("out is read-only")
     with _devices.on(device):
-        out[...] = product
-    return out
+        result[...] = product
+    return result
 
 
 def _warn_nonfinite(result: Any, stacklevel: int = 3) -> None:
@@ -293,17 +306,50 @@ def _warn_nonfinite(result: Any, stacklevel: int = 3) -> None:
 # --- the functions --------------------------------------------------------------------------------
 
 
-@lowered_by(_lower_convolve)
+@overload
+def convolve(
+    in1: NDArray[Same],
+    in2: NDArray[Same],
+    mode: Mode = "full",
+    method: Method = "auto",
+    *,
+    axes: Axes = None,
+    out: NDArray[Any] | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Same]: ...
+@overload
+def convolve(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    method: Method = "auto",
+    *,
+    axes: Axes = None,
+    out: OnDevice | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def convolve(
     in1: ArrayLike,
     in2: ArrayLike,
-    mode: str = "full",
-    method: str = "auto",
+    mode: Mode = "full",
+    method: Method = "auto",
     *,
-    axes: int | Iterable[int] | None = None,
-    out: np.ndarray | None = None,
-    accuracy: str | float = "default",
-) -> Any:
+    axes: Axes = None,
+    out: NDArray[Any] | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_convolve)
+def convolve(
+    in1: Data,
+    in2: Data,
+    mode: Mode = "full",
+    method: Method = "auto",
+    *,
+    axes: Axes = None,
+    out: Array | None = None,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Convolve two N-dimensional arrays.
 
@@ -383,17 +429,50 @@ def convolve(
     return result
 
 
-@lowered_by(_lower_correlate)
+@overload
+def correlate(
+    in1: NDArray[Same],
+    in2: NDArray[Same],
+    mode: Mode = "full",
+    method: Method = "auto",
+    *,
+    axes: Axes = None,
+    out: NDArray[Any] | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Same]: ...
+@overload
+def correlate(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    method: Method = "auto",
+    *,
+    axes: Axes = None,
+    out: OnDevice | None = None,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def correlate(
     in1: ArrayLike,
     in2: ArrayLike,
-    mode: str = "full",
-    method: str = "auto",
+    mode: Mode = "full",
+    method: Method = "auto",
     *,
-    axes: int | Iterable[int] | None = None,
-    out: np.ndarray | None = None,
-    accuracy: str | float = "default",
-) -> Any:
+    axes: Axes = None,
+    out: NDArray[Any] | None = None,
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_correlate)
+def correlate(
+    in1: Data,
+    in2: Data,
+    mode: Mode = "full",
+    method: Method = "auto",
+    *,
+    axes: Axes = None,
+    out: Array | None = None,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Cross-correlate two N-dimensional arrays.
 
@@ -501,15 +580,42 @@ def _transformed(dtype: np.dtype[Any]) -> np.dtype[Any]:
     return dtype if dtype.kind in "fc" else np.dtype(np.float64)
 
 
-@lowered_by(_lower_fftconvolve)
+@overload
+def fftconvolve(
+    in1: NDArray[Floating],
+    in2: NDArray[Floating],
+    mode: Mode = "full",
+    axes: Axes = None,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def fftconvolve(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    axes: Axes = None,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def fftconvolve(
     in1: ArrayLike,
     in2: ArrayLike,
-    mode: str = "full",
-    axes: int | Iterable[int] | None = None,
+    mode: Mode = "full",
+    axes: Axes = None,
     *,
-    accuracy: str | float = "default",
-) -> Any:
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_fftconvolve)
+def fftconvolve(
+    in1: Data,
+    in2: Data,
+    mode: Mode = "full",
+    axes: Axes = None,
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Convolve two N-dimensional arrays in floating point, along some axes.
 
@@ -556,15 +662,42 @@ def fftconvolve(
     return _fftconvolve(in1, in2, mode, axes, check_accuracy(accuracy))
 
 
-@lowered_by(_lower_fftconvolve)
+@overload
+def oaconvolve(
+    in1: NDArray[Floating],
+    in2: NDArray[Floating],
+    mode: Mode = "full",
+    axes: Axes = None,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def oaconvolve(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    axes: Axes = None,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def oaconvolve(
     in1: ArrayLike,
     in2: ArrayLike,
-    mode: str = "full",
-    axes: int | Iterable[int] | None = None,
+    mode: Mode = "full",
+    axes: Axes = None,
     *,
-    accuracy: str | float = "default",
-) -> Any:
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_fftconvolve)
+def oaconvolve(
+    in1: Data,
+    in2: Data,
+    mode: Mode = "full",
+    axes: Axes = None,
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Convolve two N-dimensional arrays in floating point, in blocks where that is faster.
 
@@ -601,13 +734,16 @@ def oaconvolve(
     return _fftconvolve(in1, in2, mode, axes, check_accuracy(accuracy))
 
 
-def _fftconvolve(in1: Any, in2: Any, mode: Any, axes: Any, accuracy: float | None) -> Any:
+def _fftconvolve(in1: Any, in2: Any, mode: Any, axes: Any, accuracy: float | None) -> np.ndarray:
     scalars = _scalars(in1, in2)
     if scalars is not None:
         return _product(*scalars, None)
     a, b = as_arrays(in1=in1, in2=in2)
     if a.ndim == b.ndim and (a.size == 0 or b.size == 0):
-        return _devices.empty((0,), np.float64, _devices.shared({"in1": a, "in2": b}))
+        nothing: np.ndarray = _devices.empty(
+            (0,), np.float64, _devices.shared({"in1": a, "in2": b})
+        )
+        return nothing
     result = _lower_spectral(a, b, mode, axes, accuracy).solve()
     _warn_nonfinite(result, stacklevel=4)
     return result
@@ -713,16 +849,46 @@ def _lower_correlate2d(
     return _lower_2d(in1, in2, mode, boundary, fillvalue, accuracy, correlate=True)
 
 
-@lowered_by(_lower_convolve2d)
+@overload
+def convolve2d(
+    in1: NDArray[Same],
+    in2: NDArray[Same],
+    mode: Mode = "full",
+    boundary: EdgeRule = "fill",
+    fillvalue: ArrayLike = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Same]: ...
+@overload
+def convolve2d(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    boundary: EdgeRule = "fill",
+    fillvalue: OnDevice | ArrayLike = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def convolve2d(
     in1: ArrayLike,
     in2: ArrayLike,
-    mode: str = "full",
-    boundary: str = "fill",
-    fillvalue: complex | ArrayLike = 0,
+    mode: Mode = "full",
+    boundary: EdgeRule = "fill",
+    fillvalue: ArrayLike = 0,
     *,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_convolve2d)
+def convolve2d(
+    in1: Data,
+    in2: Data,
+    mode: Mode = "full",
+    boundary: EdgeRule = "fill",
+    fillvalue: Data = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Convolve two 2-dimensional arrays, with a rule for what lies beyond the edge.
 
@@ -771,16 +937,46 @@ def convolve2d(
     return _lower_convolve2d(in1, in2, mode, boundary, fillvalue, accuracy=accuracy).solve()
 
 
-@lowered_by(_lower_correlate2d)
+@overload
+def correlate2d(
+    in1: NDArray[Same],
+    in2: NDArray[Same],
+    mode: Mode = "full",
+    boundary: EdgeRule = "fill",
+    fillvalue: ArrayLike = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Same]: ...
+@overload
+def correlate2d(
+    in1: OnDevice,
+    in2: OnDevice | ArrayLike,
+    mode: Mode = "full",
+    boundary: EdgeRule = "fill",
+    fillvalue: OnDevice | ArrayLike = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def correlate2d(
     in1: ArrayLike,
     in2: ArrayLike,
-    mode: str = "full",
-    boundary: str = "fill",
-    fillvalue: complex | ArrayLike = 0,
+    mode: Mode = "full",
+    boundary: EdgeRule = "fill",
+    fillvalue: ArrayLike = 0,
     *,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+@lowered_by(_lower_correlate2d)
+def correlate2d(
+    in1: Data,
+    in2: Data,
+    mode: Mode = "full",
+    boundary: EdgeRule = "fill",
+    fillvalue: Data = 0,
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Cross-correlate two 2-dimensional arrays, with a rule for what lies beyond the edge.
 
@@ -852,14 +1048,41 @@ def _filter_axis(
     ).solve()
 
 
+@overload
+def sepfir2d(
+    input: NDArray[Floating],
+    hrow: ArrayLike,
+    hcol: ArrayLike,
+    /,
+    *,
+    accuracy: Accuracy = "default",
+) -> NDArray[Floating]: ...
+@overload
+def sepfir2d(
+    input: OnDevice,
+    hrow: OnDevice | ArrayLike,
+    hcol: OnDevice | ArrayLike,
+    /,
+    *,
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def sepfir2d(
     input: ArrayLike,
     hrow: ArrayLike,
     hcol: ArrayLike,
     /,
     *,
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    accuracy: Accuracy = "default",
+) -> NDArray[Any]: ...
+def sepfir2d(
+    input: Data,
+    hrow: Data,
+    hcol: Data,
+    /,
+    *,
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Convolve an image with a row filter and a column filter, reflected at the edges.
 
@@ -924,7 +1147,8 @@ def sepfir2d(
     if any(h.size % 2 == 0 for h in filters):
         raise ValueError("hrow and hcol must be odd length")
     if image.size == 0:
-        return _devices.empty(image.shape, compute, device)
+        nothing: np.ndarray = _devices.empty(image.shape, compute, device)
+        return nothing
     share = share_accuracy(bound, 2, compute)
     return _filter_axis(_filter_axis(image, filters[0], 1, share), filters[1], 0, share)
 
@@ -943,9 +1167,34 @@ def _filter(taps: Any, name: str, dtype: np.dtype[Any], casting: Any) -> Any:
 # --- helpers --------------------------------------------------------------------------------------
 
 
+@overload
 def choose_conv_method(
-    in1: ArrayLike, in2: ArrayLike, mode: str = "full", measure: bool = False
-) -> str | tuple[str, dict[str, float]]:
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: Mode = "full",
+    measure: Literal[False] = False,
+) -> Literal["direct", "fft"]: ...
+@overload
+def choose_conv_method(
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: Mode = "full",
+    *,
+    measure: Literal[True],
+) -> tuple[Literal["direct", "fft"], dict[str, float]]: ...
+@overload
+def choose_conv_method(
+    in1: ArrayLike,
+    in2: ArrayLike,
+    mode: Mode = "full",
+    measure: bool = False,
+) -> Literal["direct", "fft"] | tuple[Literal["direct", "fft"], dict[str, float]]: ...
+def choose_conv_method(
+    in1: Data,
+    in2: Data,
+    mode: Mode = "full",
+    measure: bool = False,
+) -> Literal["direct", "fft"] | tuple[Literal["direct", "fft"], dict[str, float]]:
     """
     Choose between the methods 'direct' and 'fft', as SciPy's function does.
 
@@ -982,7 +1231,7 @@ def choose_conv_method(
     """
     device, (a, b) = _devices.together(in1=in1, in2=in2)
 
-    def run(method: str) -> None:
+    def run(method: Literal["direct", "fft"]) -> None:
         convolve(a, b, mode, method)
         _devices.wait(device)
 
@@ -1016,7 +1265,11 @@ def choose_conv_method(
     return "fft" if fft is not None and direct is not None and fft < direct else "direct"
 
 
-def correlation_lags(in1_len: int, in2_len: int, mode: str = "full") -> np.ndarray:
+def correlation_lags(
+    in1_len: int,
+    in2_len: int,
+    mode: Mode = "full",
+) -> NDArray[np.int_]:
     """
     Return the lag of each output of a 1-D `correlate`.
 

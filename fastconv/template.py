@@ -7,12 +7,12 @@ Arrays may be CuPy's, both on one GPU: then the result is.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any, NoReturn
+from typing import Any, NoReturn, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fastconv import _devices, _gpu_match, _planner
 from fastconv._methods import reference
@@ -21,6 +21,7 @@ from fastconv._plan import DEFAULT, as_arrays, check_accuracy, lowered_by
 from fastconv._planner import Choice, Prepared
 from fastconv._problem import WORKSPACE_FLOOR, Boundary, Problem, Shape, Spec
 from fastconv._threads import get_num_threads
+from fastconv._typing import Accuracy, Array, Data, Measure, OnDevice, PadMode, Pixel
 
 __all__ = ["match_template"]
 
@@ -171,7 +172,7 @@ class _MatchCall:
     def _limit(self) -> int:
         """Bytes that may be taken beyond the arguments: as many as they and the result have."""
         image = self.arrays[0]
-        taken = image.size * image.dtype.itemsize + math.prod(self.shape) * self.dtype.itemsize
+        taken: int = image.size * image.dtype.itemsize + math.prod(self.shape) * self.dtype.itemsize
         return max(WORKSPACE_FLOOR, taken)
 
     def run(self, choice: Choice, kernel: Prepared, out: np.ndarray | None) -> np.ndarray:
@@ -201,7 +202,7 @@ class _MatchCall:
 
     def _readable(self) -> np.ndarray:
         """Return the image, padded if it is to be, as those who look at it can read it."""
-        image = self.arrays[0]
+        image: np.ndarray = self.arrays[0]
         if self.padding is not None:
             mode, rest = self.padding
             taps = self.problem.w
@@ -607,17 +608,50 @@ def _check_constant(values: Any, dtype: np.dtype[Any]) -> np.ndarray:
     return numbers.astype(dtype)
 
 
-@lowered_by(_lower_match_template)
+@overload
+def match_template(
+    image: NDArray[Pixel],
+    template: ArrayLike,
+    pad_input: bool = False,
+    mode: PadMode | Callable[..., Any] = "constant",
+    constant_values: ArrayLike = 0,
+    *,
+    method: Measure = "ccoeff_normed",
+    accuracy: Accuracy = "default",
+) -> NDArray[Pixel]: ...
+@overload
+def match_template(
+    image: OnDevice,
+    template: OnDevice,
+    pad_input: bool = False,
+    mode: PadMode | Callable[..., Any] = "constant",
+    constant_values: OnDevice | ArrayLike = 0,
+    *,
+    method: Measure = "ccoeff_normed",
+    accuracy: Accuracy = "default",
+) -> OnDevice: ...
+@overload
 def match_template(
     image: ArrayLike,
     template: ArrayLike,
     pad_input: bool = False,
-    mode: Any = "constant",
-    constant_values: Any = 0,
+    mode: PadMode | Callable[..., Any] = "constant",
+    constant_values: ArrayLike = 0,
     *,
-    method: str = "ccoeff_normed",
-    accuracy: str | float = "default",
-) -> np.ndarray:
+    method: Measure = "ccoeff_normed",
+    accuracy: Accuracy = "default",
+) -> NDArray[np.floating[Any]]: ...
+@lowered_by(_lower_match_template)
+def match_template(
+    image: Data,
+    template: Data,
+    pad_input: bool = False,
+    mode: PadMode | Callable[..., Any] = "constant",
+    constant_values: Data = 0,
+    *,
+    method: Measure = "ccoeff_normed",
+    accuracy: Accuracy = "default",
+) -> Array:
     """
     Tell how well a template matches an image at each place, as skimage.feature.match_template does.
 

@@ -30,6 +30,7 @@ CPU_ONLY = {
     "test_calibrate": "calibration measures the CPU",
     "test_cuda_sources": "kernels are compiled, whatever runs them",
     "test_command_line": "commands run in processes of their own, or on the CPU",
+    "test_disassembly": "code of the CPU",
     "test_documents": "the documents show the CPU",
     "test_examples": "the examples run on the CPU",
     "test_import": "what an import brings along is the same",
@@ -41,6 +42,7 @@ CPU_ONLY = {
     "test_ndimage_plan": "which of the CPU's methods a filter takes",
     "test_neighbours": "threads of the CPU's libraries",
     "test_nn_methods": "which of the CPU's methods a layer takes",
+    "test_patch": "the originals take the host's arrays",
     "test_planner": "which of the CPU's methods is chosen",
     "test_races": "the CPU's threads, plans and caches",
     "test_template_sums": "the CPU's kernels for templates",
@@ -55,6 +57,7 @@ ONE_THREAD = {
     "test_command_line": "commands print to the process's own streams",
     "test_memory": "memory is the process's",
     "test_neighbours": "it runs in a process of its own",
+    "test_patch": "what is replaced is the process's",
     "test_properties": "Hypothesis imports parts of itself while it searches",
 }
 

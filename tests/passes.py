@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from arrays import Guarded
+from casts import cut_to
 from oracle import C_DIRECT, ZERO, assert_within, epsilon, extend, magnitude
 
 from fastconv._native import _core
@@ -20,14 +21,6 @@ TILE, ORDERED, BOX, RUNNING = (
 )
 STORED = tuple("?bBhHiIqQfd")
 INTEGERS = STORED[:-2]
-
-
-def cut_to(values, dtype):
-    """Numbers of a dtype as C's casts make them; a bool is the byte of its sum between passes."""
-    dtype = np.dtype(dtype)
-    if dtype.kind == "f":
-        return values.astype(dtype)
-    return np.trunc(values).astype(np.int64).astype(np.uint8 if dtype.kind == "b" else dtype)
 
 
 def fold_of(line):

@@ -31,10 +31,11 @@ def python(*parts, timeout=120, **variables):
     return done.stdout
 
 
-def run(command, timeout=120, **variables):
+def run(command, timeout=120, cwd=None, **variables):
     """The finished process; where it hangs, it ends together with every child it has forked."""
     process = subprocess.Popen(
         command,
+        cwd=cwd,
         env=environment(**variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -4,10 +4,12 @@ import json
 import math
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import shell
 from shell import python
 
 import fastconv
@@ -251,3 +253,116 @@ def operands(case):
         "conv2d_grad_weight": (case.y, case.x),
     }
     return [(shape, case.dtype) for shape in shapes[case.function]]
+
+
+# run ----------------------------------------------------------------------------------------------
+
+PROGRAM = """
+import sys
+import numpy as np
+import neighbour
+print(__name__, __file__, sys.argv, sys.path[0])
+np.convolve([1.0, 2.0], [1.0, 1.0])
+if "fail" in sys.argv:
+    raise ValueError("of the program")
+if "exit" in sys.argv:
+    sys.exit(7)
+if "interrupt" in sys.argv:
+    raise KeyboardInterrupt
+"""
+
+
+@pytest.fixture
+def program(tmp_path):
+    (tmp_path / "neighbour.py").write_text("")
+    path = tmp_path / "program.py"
+    path.write_text(PROGRAM)
+    return path
+
+
+def run_program(*arguments, cwd, **variables):
+    """As a shell does it: the first entry of sys.path is Python's to choose."""
+    command_line = [sys.executable, "-m", "fastconv", "run", *map(str, arguments)]
+    return shell.run(command_line, cwd=cwd, **({"PYTHONSAFEPATH": ""} | variables))
+
+
+def test_a_script_runs_as_it_is(program, tmp_path):
+    done = run_program("--report", "program.py", "--only", "-m", "x", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    arguments = [str(program), "--only", "-m", "x"]
+    assert done.stdout == f"__main__ {program} {arguments} {tmp_path}\n"
+    assert done.stderr == (
+        "fastconv stands in for 26 functions, and has served 1 call\n  numpy          convolve 1×\n"
+    )
+
+
+def test_only_what_is_named_is_replaced(program, tmp_path):
+    done = run_program("--only", "numpy.correlate", "--report", program, cwd=tmp_path)
+    assert done.stderr == (
+        "fastconv stands in for 1 function, and has served 0 calls\n  numpy          correlate\n"
+    )
+
+
+def test_a_module_runs_from_the_working_directory(program, tmp_path):
+    done = run_program("-m", "program", "fail", cwd=tmp_path)
+    arguments = [str(program), "fail"]
+    assert done.stdout == f"__main__ {program} {arguments} {tmp_path}\n"
+    assert done.returncode == 1
+
+
+@pytest.mark.parametrize("archive", [False, True])
+def test_a_folder_or_an_archive_runs(archive, tmp_path):
+    folder = tmp_path / "app"
+    folder.mkdir()
+    (folder / "__main__.py").write_text("import neighbour, sys; print(sys.path[0])")
+    (folder / "neighbour.py").write_text("")
+    target = shutil.make_archive(tmp_path / "app", "zip", folder) if archive else folder
+    done = run_program(target, cwd=tmp_path)
+    assert done.stdout == f"{target}\n", done.stderr
+
+
+def test_errors_are_told_as_python_tells_them(program, tmp_path):
+    done = run_program(program, "fail", cwd=tmp_path)
+    plain = shell.run([sys.executable, program, "fail"], cwd=tmp_path, PYTHONSAFEPATH="")
+    assert (done.returncode, plain.returncode) == (1, 1)
+    assert done.stderr.splitlines() == plain.stderr.splitlines()
+
+
+def test_hooks_for_errors_are_asked(tmp_path):
+    path = tmp_path / "hooked.py"
+    path.write_text("import sys\nsys.excepthook = lambda *_: print('hooked')\n1 / 0")
+    done = run_program(path, cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "hooked\n", "")
+
+
+@pytest.mark.parametrize(("argument", "status"), [("exit", 7), ("interrupt", 130)])
+def test_a_program_ends_as_it_likes(argument, status, program, tmp_path):
+    done = run_program("--report", program, argument, cwd=tmp_path)
+    assert done.returncode == status
+    assert "served 1 call" in done.stderr
+
+
+def test_a_program_with_a_safe_path_gets_none(program, tmp_path):
+    (tmp_path / "empty").mkdir()
+    done = run_program(program, cwd=tmp_path / "empty", PYTHONSAFEPATH="1")
+    assert "No module named 'neighbour'" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "which script?"),
+        (["missing.py"], "No such file or directory: 'missing.py'"),
+        (["."], "'.' is a folder without a __main__.py"),
+        (["-m", "no_such_module"], "there is no module 'no_such_module'"),
+        (["-m", "no_such.module"], "there is no module 'no_such.module'"),
+        (["-m", ""], "there is no module ''"),
+        (["--only", "scipy.linalg", "-m", "this"], "'scipy.linalg' names nothing that"),
+    ],
+)
+def test_what_cannot_be_run_is_told(arguments, message, tmp_path):
+    done = run_program(*arguments, cwd=tmp_path)
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("fastconv run: error: ")
+    assert message in done.stderr

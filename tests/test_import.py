@@ -37,6 +37,10 @@ PUBLIC = (
     "set_num_threads",
     "get_num_threads",
     "num_threads",
+    "patch_scipy",
+    "unpatch_scipy",
+    "patched",
+    "PatchReport",
 )
 HEAVY = ("pyfftw", "scipy", "cupy", "torch")
 
@@ -231,7 +235,12 @@ def test_docstrings_are_numpydoc(name):
     if inspect.isfunction(thing):
         if inspect.signature(thing).parameters:
             sections.add("Parameters")
-        if inspect.signature(thing).return_annotation not in (None, "None", "Iterator[None]"):
+        if inspect.signature(thing).return_annotation not in (
+            None,
+            "None",
+            "Iterator[None]",
+            "Iterator[PatchReport]",
+        ):
             sections.add("Returns")
     for section in sections:
         assert re.search(rf"^{section}\n-{{{len(section)}}}$", text, re.M), f"{name}: no {section}"

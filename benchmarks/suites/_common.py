@@ -1,7 +1,10 @@
 """What the suites share: the libraries that they compare, and arrays to give them."""
 
 import importlib
+import os
+import time
 from functools import lru_cache, partial
+from operator import attrgetter
 
 import numpy as np
 
@@ -21,7 +24,21 @@ _FILTER_HOMES = {
     "cupyx": "cupyx.scipy.ndimage",
 }
 LAYER_LIBRARIES = ["fastconv", "torch", "onnxruntime"]
+# What time is taken by, as each suite's `timer`. A process that may use one core, as by asv's
+# --cpu-affinity, takes as long as that works for it, whatever else the machine has to do.
+CLOCK = time.process_time if len(os.sched_getaffinity(0)) == 1 else time.perf_counter
 SCIPY_PRODUCTS = 2.5e9  # scipy.ndimage.correlate needs about a nanosecond for each
+
+
+def find_own(name):
+    """Return what fastconv has under a name such as "plan" or "nn.conv2d".
+
+    NotImplementedError makes asv leave the point out: the commit is older than the name.
+    """
+    try:
+        return attrgetter(name)(importlib.import_module("fastconv"))
+    except AttributeError:
+        raise NotImplementedError(f"this commit of fastconv has no {name}") from None
 
 
 def find(impl, name, ndim=1):
@@ -40,8 +57,9 @@ def find(impl, name, ndim=1):
 def bind_filter(impl, name, image, *arguments, **options):
     """Return a callable without arguments: `impl`'s form of scipy.ndimage's filter of that name.
 
-    NotImplementedError makes asv leave the point out: the library is not installed, has no such
-    filter, or would take seconds. As for `find`, the import stands in here.
+    NotImplementedError makes asv leave the point out: the library is not installed (a commit of
+    fastconv may be older than its ndimage), has no such filter, or would take seconds. As for
+    `find`, the import stands in here.
     """
     try:
         library = importlib.import_module(_FILTER_HOMES[impl])
@@ -108,9 +126,7 @@ def bind_layer(impl, what, x, w, bias, grad, numbers, activation="none"):
 
 
 def _bind_fastconv(what, x, w, bias, grad, numbers, activation, planned):
-    import fastconv
-
-    nn = fastconv.nn
+    nn = find_own("nn")
     if what == "grad_input":
         return partial(nn.conv2d_grad_input, grad, w, x.shape, **numbers)
     if what == "grad_weight":
@@ -118,7 +134,8 @@ def _bind_fastconv(what, x, w, bias, grad, numbers, activation, planned):
     numbers = numbers | {"activation": None if activation == "none" else activation}
     if not planned:
         return partial(nn.conv2d, x, w, bias, **numbers)
-    layer = fastconv.plan(nn.conv2d, fastconv.Spec(x.shape, x.dtype), w, bias, **numbers)
+    plan, spec = find_own("plan"), find_own("Spec")(x.shape, x.dtype)
+    layer = plan(nn.conv2d, spec, w, bias, **numbers)
     return partial(layer, x, out=np.empty_like(grad))
 
 
@@ -167,9 +184,9 @@ def _bind_onnxruntime(what, x, w, bias, grad, numbers, activation, planned):
 
 @lru_cache(maxsize=4)  # asv sets up anew before every sample; a large image takes longer to make
 def described_array(text):
-    """Return the random array that a text such as "1080x1920 uint8" describes."""
+    """Return the random array that a text such as "1080×1920 uint8" describes."""
     shape, dtype = text.split()
-    return random_array(tuple(int(length) for length in shape.split("x")), dtype)
+    return random_array(tuple(int(length) for length in shape.split("×")), dtype)
 
 
 def random_taps(side, image, ndim=2):

@@ -1,32 +1,33 @@
-"""What a call costs beside its arithmetic: one small call, a plan's call, the import."""
+"""What a call costs beside its arithmetic: one small call, a plan's call, the import.
 
-import importlib
+Always by the clock: to read the processor time (`_common.CLOCK`) takes as long as a call here.
+"""
 
 import numpy as np
 
-from ._common import IMPLEMENTATIONS, bind_filter, find, random_array
+from ._common import IMPLEMENTATIONS, bind_filter, find, find_own, random_array
 
 
 class SmallCalls:
     """One call on arrays so small that only its overhead counts."""
 
-    param_names = ["impl", "samples * taps"]
-    params = [IMPLEMENTATIONS, ["16 * 3", "64 * 5", "256 * 9"]]
+    param_names = ["impl", "samples and taps"]
+    params = [IMPLEMENTATIONS, ["256 by 9", "64 by 5", "16 by 3"]]
 
     def setup(self, impl, sizes):
         self.convolve, self.correlate = find(impl, "convolve"), find(impl, "correlate")
-        samples, taps = (int(length) for length in sizes.split(" * "))
+        samples, taps = (int(length) for length in sizes.split(" by "))
         self.data, self.kernel = random_array(samples, "float32"), random_array(taps, "float32")
 
     def time_convolve(self, impl, sizes):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "convolve: one small call, float32"
+    time_convolve.pretty_name = "convolve: one small line"
 
     def time_correlate(self, impl, sizes):
         self.correlate(self.data, self.kernel, "same")
 
-    time_correlate.pretty_name = "correlate: one small call, float32"
+    time_correlate.pretty_name = "correlate: one small line"
 
 
 class SmallImages:
@@ -42,7 +43,7 @@ class SmallImages:
     def time_call(self, impl, function):
         self.function(self.data, self.kernel, "same")
 
-    time_call.pretty_name = "one small call: 16x16 image, 3x3 taps, float32"
+    time_call.pretty_name = "one small image, 16×16 by 3×3 taps"
 
 
 class SmallOutputs:
@@ -59,19 +60,18 @@ class SmallOutputs:
     def time_correlate(self, impl, extent, output):
         self.filter()
 
-    time_correlate.pretty_name = "ndimage.correlate: 3x3 taps, float32, by output"
+    time_correlate.pretty_name = "ndimage.correlate: N×N image by 3×3 taps"
 
 
 class SmallLayers:
     """One layer so small that only its overhead counts."""
 
     param_names = ["layer"]
-    params = [["conv1d 8x64, 8 of 8x3", "conv2d 8x8x8, 8 of 8x3x3", "conv3d 2x6x6x6, 2 of 2x3x3x3"]]
+    params = [["conv2d 8×8×8 by 3×3", "conv1d 8×64 by 3", "conv3d 2×6×6×6 by 3×3×3"]]
 
     def setup(self, layer):
-        nn = importlib.import_module("fastconv").nn
         rank = int(layer[4])
-        self.function = getattr(nn, layer[:6])
+        self.function = find_own(f"nn.{layer[:6]}")
         x, w = {
             1: ((1, 8, 64), (8, 8, 3)),
             2: ((1, 8, 8, 8), (8, 8, 3, 3)),
@@ -86,22 +86,21 @@ class SmallLayers:
     def time_padded(self, layer):
         self.function(self.data, self.weights, bias=self.bias, padding=1)
 
-    time_call.pretty_name = "nn: one small layer, float32"
-    time_padded.pretty_name = "nn: one small layer with bias and padding, float32"
+    time_call.pretty_name = "nn: one small layer"
+    time_padded.pretty_name = "nn: one small layer, bias and padding"
 
 
 class SmallPlans:
     """A ready plan's call on arrays so small that only its overhead counts."""
 
     param_names = ["problem"]
-    params = [["16 * 3", "16x16 * 3x3", "ndimage 16x16 * 3x3"]]
+    params = [["16 by 3", "16×16 by 3×3", "ndimage 16×16 by 3×3"]]
 
     def setup(self, problem):
-        fastconv = importlib.import_module("fastconv")
-        function = fastconv.ndimage.correlate if "ndimage" in problem else fastconv.convolve
-        axes = 2 if "x" in problem else 1
+        function = find_own("ndimage.correlate" if "ndimage" in problem else "convolve")
+        axes = 2 if "×" in problem else 1
         self.data, kernel = random_array((16,) * axes), random_array((3,) * axes)
-        self.plan = fastconv.plan(function, self.data, kernel)
+        self.plan = find_own("plan")(function, self.data, kernel)
         self.out = np.empty_like(self.plan(self.data))
 
     def time_call(self, problem):
@@ -110,32 +109,33 @@ class SmallPlans:
     def time_out(self, problem):
         self.plan(self.data, out=self.out)
 
-    time_call.pretty_name = "a ready plan's small call, float64"
-    time_out.pretty_name = "a ready plan's small call with out=, float64"
+    time_call.pretty_name = "ready plan: one small call"
+    time_out.pretty_name = "ready plan: one small call with out="
 
 
 class Plans:
     """Making a plan, explaining one, and calling one that is ready."""
 
     def setup(self):
-        self.fastconv = importlib.import_module("fastconv")
+        self.make, self.explain = find_own("plan"), find_own("explain")
+        self.convolve = find_own("convolve")
         self.data, self.kernel = random_array(1000, "float32"), random_array(9, "float32")
-        self.plan = self.fastconv.plan(self.fastconv.convolve, self.data, self.kernel, mode="same")
+        self.plan = self.make(self.convolve, self.data, self.kernel, mode="same")
 
     def time_plan(self):
-        self.fastconv.plan(self.fastconv.convolve, self.data, self.kernel, mode="same")
+        self.make(self.convolve, self.data, self.kernel, mode="same")
 
-    time_plan.pretty_name = "plan: 1,000 samples, 9 taps"
+    time_plan.pretty_name = "plan: 1,000 samples by 9 taps"
 
     def time_call(self):
         self.plan(self.data)
 
-    time_call.pretty_name = "a ready plan's call: 1,000 samples, 9 taps"
+    time_call.pretty_name = "ready plan: 1,000 samples by 9 taps"
 
     def time_explain(self):
-        self.fastconv.explain(self.fastconv.convolve, self.data, self.kernel, mode="same")
+        self.explain(self.convolve, self.data, self.kernel, mode="same")
 
-    time_explain.pretty_name = "explain: 1,000 samples, 9 taps"
+    time_explain.pretty_name = "explain: 1,000 samples by 9 taps"
 
 
 class Imports:
@@ -147,4 +147,4 @@ class Imports:
     def timeraw_import(self, module):
         return f"import {module}"
 
-    timeraw_import.pretty_name = "import"
+    timeraw_import.pretty_name = "import in a fresh interpreter"

@@ -19,7 +19,7 @@ from .bench_layers import LAYERS
 SIGNAL_PEERS = ["fastconv", "cupyx", "cupyx fft"]
 FILTER_PEERS = ["fastconv", "cupyx"]
 LAYER_PEERS = ["fastconv", "torch", "fastconv planned"]
-IMAGES = ["1080x1920 uint8", "1080x1920 float32", "2160x3840 float32", "4096x4096 float64"]
+IMAGES = ["1080×1920 uint8", "1080×1920 float32", "2160×3840 float32", "4096×4096 float64"]
 SMALL_CALLS = 100
 COPIES = 10
 
@@ -107,14 +107,14 @@ class LongSignals:
     def time_convolve(self, impl, dtype, taps):
         self.call()
 
-    time_convolve.pretty_name = "GPU, convolve: 16,777,216 samples, by taps"
+    time_convolve.pretty_name = "GPU: 16,777,216 samples by N taps"
 
 
 class Signals:
     """Signals of a thousand to four million samples by 101 taps, and many at once."""
 
     param_names = ["impl", "samples"]
-    params = [SIGNAL_PEERS, ["1000", "100000", "4194304", "1024x16384"]]
+    params = [SIGNAL_PEERS, ["1000", "100000", "4194304", "1024×16384"]]
 
     def setup(self, impl, samples):
         data = described_array(f"{samples} float32")
@@ -124,14 +124,14 @@ class Signals:
     def time_convolve(self, impl, samples):
         self.call()
 
-    time_convolve.pretty_name = "GPU, convolve along the last axis: 101 taps, by samples"
+    time_convolve.pretty_name = "GPU: N samples by 101 taps"
 
 
 class Images:
     """Images by square kernels of full rank."""
 
     param_names = ["impl", "image", "side"]
-    params = [SIGNAL_PEERS, ["256x256 float32", "2160x3840 float32"], [3, 7, 15, 31, 63]]
+    params = [SIGNAL_PEERS, ["256×256 float32", "2160×3840 float32"], [3, 7, 15, 31, 63]]
 
     def setup(self, impl, image, side):
         image = described_array(image)
@@ -140,7 +140,7 @@ class Images:
     def time_convolve(self, impl, image, side):
         self.call()
 
-    time_convolve.pretty_name = "GPU, convolve: by image and side of the kernel"
+    time_convolve.pretty_name = "GPU: images by N×N taps"
 
 
 class Volumes:
@@ -150,13 +150,13 @@ class Volumes:
     params = [SIGNAL_PEERS, [3, 5, 9, 15]]
 
     def setup(self, impl, side):
-        volume = described_array("256x256x256 float32")
+        volume = described_array("256×256×256 float32")
         self.call = bind_signal(impl, volume, random_taps(side, volume, 3))
 
     def time_convolve(self, impl, side):
         self.call()
 
-    time_convolve.pretty_name = "GPU, convolve: 256x256x256 volume, by side of the kernel"
+    time_convolve.pretty_name = "GPU: 256×256×256 volume by N×N×N taps"
 
 
 class Filters:
@@ -180,7 +180,7 @@ class Filters:
     def time_filter(self, impl, image, filter):  # noqa: A002
         self.call()
 
-    time_filter.pretty_name = "GPU, ndimage: by image and filter (side, sigma or size)"
+    time_filter.pretty_name = "GPU: ndimage, images by filter"
 
 
 class Boundaries:
@@ -190,13 +190,13 @@ class Boundaries:
     params = [FILTER_PEERS, ["reflect", "constant", "wrap", "nearest", "mirror"]]
 
     def setup(self, impl, mode):
-        image = described_array("1080x1920 float32")
+        image = described_array("1080×1920 float32")
         self.call = bind_image(impl, "gaussian_filter", image, 3, mode=mode)
 
     def time_gaussian_filter(self, impl, mode):
         self.call()
 
-    time_gaussian_filter.pretty_name = "GPU, ndimage.gaussian_filter: 1080x1920, by boundary"
+    time_gaussian_filter.pretty_name = "GPU: gaussian_filter, boundaries"
 
 
 class CopyShare:
@@ -207,7 +207,7 @@ class CopyShare:
 
     def setup(self, impl, filter):  # noqa: A002
         self.cupy = find_gpu()
-        image = self.cupy.asarray(described_array("8192x8192 float32"))
+        image = self.cupy.asarray(described_array("8192×8192 float32"))
         target = self.cupy.empty_like(image)
         self.copy = waiting(self.cupy, lambda: self.cupy.copyto(target, image))
         self.call = bind_image(impl, filter, image)
@@ -224,7 +224,7 @@ class CopyShare:
         stop.synchronize()
         return self.cupy.cuda.get_elapsed_time(start, stop) / 1e3
 
-    track_share.pretty_name = "GPU, ndimage: 8192x8192 image, share of the rate of a copy"
+    track_share.pretty_name = "GPU: ndimage, share of a copy's rate"
     track_share.unit = "of the rate of a copy"
 
 
@@ -240,7 +240,7 @@ class Layers:
     def time_forward(self, impl, layer, batch):
         self.call()
 
-    time_forward.pretty_name = "GPU, nn.conv2d: by layer and batch"
+    time_forward.pretty_name = "GPU: nn.conv2d, layers of networks"
 
 
 class Gradients:
@@ -250,10 +250,10 @@ class Gradients:
     params = [
         ["fastconv", "torch"],
         [
-            "resnet50 1x1 64-256 @56",
-            "resnet50 3x3 64 @56",
-            "resnet50 3x3/2 128 @56",
-            "mobilenetv2 3x3 depthwise 96 @112",
+            "ResNet-50 1×1, 64→256, 56×56",
+            "ResNet-50 3×3, 64→64, 56×56",
+            "ResNet-50 3×3/2, 128→128, 56×56",
+            "MobileNetV2 depthwise 3×3, 96, 112×112",
         ],
         ["grad_input", "grad_weight"],
     ]
@@ -264,7 +264,7 @@ class Gradients:
     def time_gradient(self, impl, layer, what):
         self.call()
 
-    time_gradient.pretty_name = "GPU, nn.conv2d's gradients: by layer, batches of 32"
+    time_gradient.pretty_name = "GPU: nn.conv2d, gradients of layers"
 
 
 class SmallFilters:
@@ -274,7 +274,7 @@ class SmallFilters:
     params = [FILTER_PEERS, ["gaussian_filter 1", "uniform_filter 3", "sobel"]]
 
     def setup(self, impl, filter):  # noqa: A002
-        image = described_array("64x64 float32")
+        image = described_array("64×64 float32")
         name, *size = filter.split()
         arguments = map(int, size)
         self.call = bind_image(impl, name, image, *arguments, times=SMALL_CALLS)
@@ -282,7 +282,7 @@ class SmallFilters:
     def time_hundred_calls(self, impl, filter):  # noqa: A002
         self.call()
 
-    time_hundred_calls.pretty_name = "GPU, ndimage: 100 small calls"
+    time_hundred_calls.pretty_name = "GPU: ndimage, 100 small calls"
 
 
 class SmallLayers:
@@ -297,4 +297,4 @@ class SmallLayers:
     def time_hundred_calls(self, impl):
         self.call()
 
-    time_hundred_calls.pretty_name = "GPU, nn.conv2d: 100 small layers"
+    time_hundred_calls.pretty_name = "GPU: nn.conv2d, 100 small calls"

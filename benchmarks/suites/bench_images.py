@@ -1,9 +1,11 @@
 """Images and volumes: size of the kernel, dtype, boundary."""
 
-from ._common import find, random_array
+from ._common import CLOCK, find, random_array
 
 PEERS = ["fastconv", "scipy"]
 FILM_FRAME = (1080, 1920)
+
+timer = CLOCK
 
 
 class Images:
@@ -19,11 +21,11 @@ class Images:
     def time_convolve(self, impl, dtype, side):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "convolve: 1080x1920 image, by side of the kernel"
+    time_convolve.pretty_name = "convolve: 1080×1920 image by N×N taps"
 
 
 class ImageDtypes:
-    """A 512x512 image by 7x7 taps in every kind of number."""
+    """A 512×512 image by 7×7 taps in every kind of number."""
 
     param_names = ["impl", "dtype"]
     params = [PEERS, ["float32", "float64", "complex64", "complex128", "uint8", "int16", "int32"]]
@@ -35,11 +37,11 @@ class ImageDtypes:
     def time_convolve2d(self, impl, dtype):
         self.convolve2d(self.data, self.kernel, "same")
 
-    time_convolve2d.pretty_name = "convolve2d: 512x512 image, 7x7 taps, by dtype"
+    time_convolve2d.pretty_name = "convolve2d: 512×512 image by 7×7 taps"
 
 
 class Boundaries:
-    """A film frame by 5x5 taps with each rule for what lies outside."""
+    """A film frame by 5×5 taps with each rule for what lies outside."""
 
     param_names = ["impl", "boundary"]
     params = [PEERS, ["fill", "wrap", "symm"]]
@@ -54,11 +56,11 @@ class Boundaries:
     def time_convolve2d(self, impl, boundary):
         self.convolve2d(self.data, self.kernel, "same", boundary)
 
-    time_convolve2d.pretty_name = "convolve2d: 1080x1920 image, 5x5 taps, by boundary"
+    time_convolve2d.pretty_name = "convolve2d: 1080×1920 by 5×5, boundaries"
 
 
 class Separable:
-    """A 512x512 image by a row and a column of 9 taps."""
+    """A 512×512 image by a row and a column of 9 taps."""
 
     param_names = ["impl", "dtype"]
     params = [PEERS, ["float32", "float64"]]
@@ -70,11 +72,11 @@ class Separable:
     def time_sepfir2d(self, impl, dtype):
         self.sepfir2d(self.data, self.line, self.line)
 
-    time_sepfir2d.pretty_name = "sepfir2d: 512x512 image, 9 and 9 taps"
+    time_sepfir2d.pretty_name = "sepfir2d: 512×512 image by 9 and 9 taps"
 
 
 class Volumes:
-    """A 128^3 volume by cubes of 3 to 15 taps a side."""
+    """A 128×128×128 volume by cubes of 3 to 15 taps a side."""
 
     param_names = ["impl", "side"]
     params = [PEERS, [3, 5, 9, 15]]
@@ -87,4 +89,4 @@ class Volumes:
     def time_convolve(self, impl, side):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "convolve: 128x128x128 volume, by side of the kernel"
+    time_convolve.pretty_name = "convolve: 128×128×128 volume by N×N×N"

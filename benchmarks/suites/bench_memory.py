@@ -16,11 +16,11 @@ class PeakMemory:
     def peakmem_convolve(self, impl):
         self.convolve(self.line, self.taps, "same")
 
-    peakmem_convolve.pretty_name = "peak memory, convolve: 10,000,000 samples, 101 taps, float32"
+    peakmem_convolve.pretty_name = "peak memory: 10,000,000 samples by 101"
 
 
 class PeakMemoryOfImages:
-    """A 4096x4096 image: 67 MB in float32, and as much for the result."""
+    """A 4096×4096 image: 67 MB in float32, and as much for the result."""
 
     param_names = ["impl", "side"]
     params = [["fastconv", "scipy"], [7, 63]]
@@ -33,4 +33,4 @@ class PeakMemoryOfImages:
     def peakmem_convolve(self, impl, side):
         self.convolve(self.image, self.kernel, "same")
 
-    peakmem_convolve.pretty_name = "peak memory, convolve: 4096x4096 image, by side of the kernel"
+    peakmem_convolve.pretty_name = "peak memory: 4096×4096 image by N×N taps"

@@ -7,19 +7,20 @@ steps of the separable ones, and prewitt is sobel with other taps: they are not 
 fastconv and OpenCV use all processors, SciPy one.
 """
 
-from ._common import FILTER_LIBRARIES, bind_filter, described_array, random_taps
+from ._common import CLOCK, FILTER_LIBRARIES, bind_filter, described_array, random_taps
 
-FILM_FRAME = "1080x1920 float32"
+FILM_FRAME = "1080×1920 float32"
 IMAGES = [
-    "256x256 float32",
-    "1080x1920 uint8",
-    "1080x1920 uint16",
+    "256×256 float32",
+    "1080×1920 uint8",
+    "1080×1920 uint16",
     FILM_FRAME,
-    "1080x1920 float64",
-    "4096x4096 float32",
+    "1080×1920 float64",
+    "4096×4096 float32",
 ]
 SMALL_CALLS = 100
 
+timer = CLOCK
 repeat = (1, 20, 1.0)  # for asv: samples at the least and at the most, and seconds, a round
 
 
@@ -36,7 +37,7 @@ class DenseKernels:
     def time_correlate(self, impl, side):
         self.correlate()
 
-    time_correlate.pretty_name = "ndimage.correlate: 1080x1920 image, by side of the kernel"
+    time_correlate.pretty_name = "ndimage.correlate: 1080×1920 by N×N taps"
 
 
 class DenseKernelsOnImages:
@@ -52,7 +53,7 @@ class DenseKernelsOnImages:
     def time_correlate(self, impl, image, side):
         self.correlate()
 
-    time_correlate.pretty_name = "ndimage.correlate: by image and side of the kernel"
+    time_correlate.pretty_name = "ndimage.correlate: images by N×N taps"
 
 
 class Boundaries:
@@ -69,14 +70,12 @@ class Boundaries:
     def time_correlate(self, impl, mode):
         self.correlate()
 
-    time_correlate.pretty_name = "ndimage.correlate: 1080x1920 image, 7x7 taps, by boundary"
+    time_correlate.pretty_name = "ndimage.correlate: 7×7 taps, boundaries"
 
     def time_gaussian_filter(self, impl, mode):
         self.gaussian_filter()
 
-    time_gaussian_filter.pretty_name = (
-        "ndimage.gaussian_filter: 1080x1920 image, sigma 3, by boundary"
-    )
+    time_gaussian_filter.pretty_name = "gaussian_filter: sigma 3, boundaries"
 
 
 class Gaussian:
@@ -91,7 +90,7 @@ class Gaussian:
     def time_gaussian_filter(self, impl, image, sigma):
         self.filter()
 
-    time_gaussian_filter.pretty_name = "ndimage.gaussian_filter: by image and sigma"
+    time_gaussian_filter.pretty_name = "gaussian_filter: images by sigma"
 
 
 class Uniform:
@@ -106,7 +105,7 @@ class Uniform:
     def time_uniform_filter(self, impl, image, size):
         self.filter()
 
-    time_uniform_filter.pretty_name = "ndimage.uniform_filter: by image and size"
+    time_uniform_filter.pretty_name = "uniform_filter: images by size"
 
 
 class Derivatives:
@@ -122,7 +121,7 @@ class Derivatives:
     def time_filter(self, impl, image, function):
         self.filter()
 
-    time_filter.pretty_name = "ndimage's derivatives (gaussian_laplace: sigma 2), by image"
+    time_filter.pretty_name = "sobel, laplace, gaussian_laplace: images"
 
 
 class Colour:
@@ -136,7 +135,7 @@ class Colour:
     ]
 
     def setup(self, impl, dtype, function):
-        image = described_array(f"1080x1920x3 {dtype}")
+        image = described_array(f"1080×1920×3 {dtype}")
         argument = {
             "correlate": random_taps(7, image),
             "gaussian_filter": 3,
@@ -147,9 +146,7 @@ class Colour:
     def time_filter(self, impl, dtype, function):
         self.filter()
 
-    time_filter.pretty_name = (
-        "ndimage: 1080x1920x3 image, axes (0, 1): 7x7 taps, sigma 3 or size 21"
-    )
+    time_filter.pretty_name = "ndimage: colour image of 1080×1920×3"
 
 
 class SmallImages:
@@ -161,7 +158,7 @@ class SmallImages:
     param_names = ["impl", "image", "function"]
     params = [
         FILTER_LIBRARIES,
-        ["16x16 float32", "64x64 float32"],
+        ["16×16 float32", "64×64 float32"],
         ["correlate", "gaussian_filter", "uniform_filter", "sobel"],
     ]
 
@@ -179,4 +176,4 @@ class SmallImages:
         for _ in range(SMALL_CALLS):
             self.filter()
 
-    time_hundred_calls.pretty_name = "ndimage: 100 small calls: 3x3 taps, sigma 1 or size 3"
+    time_hundred_calls.pretty_name = "ndimage: 100 small calls"

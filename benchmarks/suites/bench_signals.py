@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from ._common import IMPLEMENTATIONS, find, random_array
+from ._common import CLOCK, IMPLEMENTATIONS, find, random_array
+
+timer = CLOCK
 
 
 class LongSignals:
@@ -20,7 +22,7 @@ class LongSignals:
     def time_convolve(self, impl, dtype, taps):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "convolve: 1,000,000 samples, by taps"
+    time_convolve.pretty_name = "convolve: 1,000,000 samples by N taps"
 
 
 class Dtypes:
@@ -39,12 +41,12 @@ class Dtypes:
     def time_convolve(self, impl, dtype):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "convolve: 100,000 samples, 100 taps, by dtype"
+    time_convolve.pretty_name = "convolve: 100,000 samples by 100 taps"
 
     def time_correlate(self, impl, dtype):
         self.correlate(self.data, self.kernel, "valid")
 
-    time_correlate.pretty_name = "correlate: 100,000 samples, 100 taps, by dtype"
+    time_correlate.pretty_name = "correlate: 100,000 samples by 100 taps"
 
 
 class LongKernels:
@@ -61,7 +63,7 @@ class LongKernels:
     def time_correlate(self, impl, samples):
         self.correlate(self.data, self.kernel, "full")
 
-    time_correlate.pretty_name = "correlate: two signals of equal length"
+    time_correlate.pretty_name = "correlate: two signals of N samples"
 
 
 class Batches:
@@ -83,4 +85,4 @@ class Batches:
     def time_filter(self, impl, dtype, axis):
         self.filter()
 
-    time_filter.pretty_name = "oaconvolve: 64 signals of 16,384, 257 taps, by axis"
+    time_filter.pretty_name = "oaconvolve: 64 × 16,384 samples by 257"

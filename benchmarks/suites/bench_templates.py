@@ -3,12 +3,13 @@
 import importlib
 from functools import partial
 
-from ._common import described_array
+from ._common import CLOCK, described_array, find_own
 
 PEERS = ["fastconv", "scikit-image", "opencv"]
 _HOMES = {"fastconv": "fastconv", "scikit-image": "skimage.feature", "opencv": "cv2"}
-FILM_FRAME = "1080x1920 float32"
+FILM_FRAME = "1080×1920 float32"
 
+timer = CLOCK
 repeat = (1, 20, 1.0)  # for asv: samples at the least and at the most, and seconds, a round
 
 
@@ -19,15 +20,16 @@ def bind(impl, image, template, measure="ccoeff_normed", **options):
     The import stands in here for the reason that `_common.find` gives.
     """
     image = described_array(image)
+    extents = [int(length) for length in template.split("×")]
     part = image[
-        tuple(slice(n // 3, n // 3 + m) for n, m in zip(image.shape, template, strict=True))
+        tuple(slice(n // 3, n // 3 + m) for n, m in zip(image.shape, extents, strict=True))
     ]
     try:
         library = importlib.import_module(_HOMES[impl])
     except ModuleNotFoundError as error:
         raise NotImplementedError(f"{impl} is missing: {error}") from None
     if impl == "fastconv":
-        return partial(library.match_template, image, part.copy(), method=measure, **options)
+        return partial(find_own("match_template"), image, part.copy(), method=measure, **options)
     if impl == "opencv":
         if image.ndim > 2 or image.dtype.char not in "Bf" or options:
             raise NotImplementedError("OpenCV matches images of uint8 and float32, not padded")
@@ -44,8 +46,8 @@ class Templates:
     param_names = ["impl", "image", "template"]
     params = [
         PEERS,
-        ["480x640 float32", FILM_FRAME, "1080x1920 float64", "1080x1920 uint8"],
-        [(8, 8), (32, 32), (64, 96), (256, 256)],
+        ["480×640 float32", FILM_FRAME, "1080×1920 float64", "1080×1920 uint8"],
+        ["64×96", "8×8", "32×32", "256×256"],
     ]
 
     def setup(self, impl, image, template):
@@ -54,11 +56,11 @@ class Templates:
     def time_match_template(self, impl, image, template):
         self.match()
 
-    time_match_template.pretty_name = "match_template: by image and template"
+    time_match_template.pretty_name = "match_template: images by templates"
 
 
 class Measures:
-    """Each of OpenCV's measures, on a film frame by 64x96."""
+    """Each of OpenCV's measures, on a film frame by 64×96."""
 
     param_names = ["impl", "measure"]
     params = [
@@ -67,12 +69,12 @@ class Measures:
     ]
 
     def setup(self, impl, measure):
-        self.match = bind(impl, FILM_FRAME, (64, 96), measure)
+        self.match = bind(impl, FILM_FRAME, "64×96", measure)
 
     def time_match_template(self, impl, measure):
         self.match()
 
-    time_match_template.pretty_name = "match_template: 1080x1920 image, 64x96 template, by measure"
+    time_match_template.pretty_name = "match_template: 1080×1920, by measure"
 
 
 class Padded:
@@ -82,41 +84,39 @@ class Padded:
     params = [PEERS, ["constant", "reflect", "wrap"]]
 
     def setup(self, impl, mode):
-        self.match = bind(impl, FILM_FRAME, (64, 96), pad_input=True, mode=mode)
+        self.match = bind(impl, FILM_FRAME, "64×96", pad_input=True, mode=mode)
 
     def time_match_template(self, impl, mode):
         self.match()
 
-    time_match_template.pretty_name = "match_template: 1080x1920 image, 64x96 template, padded"
+    time_match_template.pretty_name = "match_template: 1080×1920, padded"
 
 
 class Volumes:
-    """A 128^3 volume by cubes."""
+    """A 128×128×128 volume by cubes."""
 
     param_names = ["impl", "side"]
     params = [PEERS, [8, 16, 32]]
 
     def setup(self, impl, side):
-        self.match = bind(impl, "128x128x128 float32", (side,) * 3)
+        self.match = bind(impl, "128×128×128 float32", "×".join([str(side)] * 3))
 
     def time_match_template(self, impl, side):
         self.match()
 
-    time_match_template.pretty_name = "match_template: 128x128x128 volume, by side of the template"
+    time_match_template.pretty_name = "match_template: 128×128×128 by N×N×N"
 
 
 class PeakMemoryOfTemplates:
-    """A 4096x4096 image: 67 MB in float32, and as much for the result."""
+    """A 4096×4096 image: 67 MB in float32, and as much for the result."""
 
     param_names = ["impl"]
     params = [PEERS]
 
     def setup(self, impl):
-        self.match = bind(impl, "4096x4096 float32", (64, 96))
+        self.match = bind(impl, "4096×4096 float32", "64×96")
 
     def peakmem_match_template(self, impl):
         self.match()
 
-    peakmem_match_template.pretty_name = (
-        "peak memory, match_template: 4096x4096 image, 64x96 template"
-    )
+    peakmem_match_template.pretty_name = "peak memory: match_template, 4096×4096"

@@ -2,11 +2,12 @@
 
 import numpy as np
 
-from ._common import bind_filter, described_array, find, random_array, random_taps
+from ._common import CLOCK, bind_filter, described_array, find, random_array, random_taps
 
 FILTERS = ["fastconv", "scipy", "opencv"]
 PEERS = ["fastconv", "scipy"]
 
+timer = CLOCK
 repeat = (1, 20, 1.0)  # for asv: samples at the least and at the most, and seconds, a round
 
 
@@ -16,7 +17,7 @@ class LargeKernels:
     param_names = ["impl", "image", "side"]
     params = [
         FILTERS,
-        ["1080x1920 float32", "1080x1920 uint8", "2048x2048 float32", "1024x1024 float64"],
+        ["1080×1920 float32", "1080×1920 uint8", "2048×2048 float32", "1024×1024 float64"],
         [15, 31, 63, 129, 255, 511],
     ]
 
@@ -28,11 +29,11 @@ class LargeKernels:
     def time_correlate(self, impl, image, side):
         self.filter()
 
-    time_correlate.pretty_name = "correlate: images by side of large kernels"
+    time_correlate.pretty_name = "ndimage.correlate: large, by N×N taps"
 
 
 class LargeVolumes:
-    """A 128^3 volume by cubes."""
+    """A 128×128×128 volume by cubes."""
 
     param_names = ["impl", "side"]
     params = [PEERS, [9, 15, 31, 63]]
@@ -45,7 +46,7 @@ class LargeVolumes:
     def time_convolve(self, impl, side):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "fftconvolve: 128x128x128 volume, by side of the kernel"
+    time_convolve.pretty_name = "fftconvolve: 128×128×128 by N×N×N taps"
 
 
 class LongKernels:
@@ -61,7 +62,7 @@ class LongKernels:
     def time_convolve(self, impl, dtype, taps):
         self.convolve(self.data, self.kernel, "same")
 
-    time_convolve.pretty_name = "oaconvolve: 1,000,000 samples, by taps of long kernels"
+    time_convolve.pretty_name = "oaconvolve: 1,000,000 samples by N taps"
 
 
 class Integers:
@@ -77,11 +78,11 @@ class Integers:
     def time_convolve(self, impl, dtype):
         self.convolve(self.data, self.kernel)
 
-    time_convolve.pretty_name = "convolve: 1,048,576 integers, 1,000 taps, by dtype"
+    time_convolve.pretty_name = "convolve: 1,048,576 integers by 1,000"
 
 
 class DoneAgain:
-    """What it costs to be trusted: a film frame by 63 x 63 taps that blocks are done again for."""
+    """What it costs to be trusted: a film frame by 63×63 taps that blocks are done again for."""
 
     param_names = ["data"]
     params = [["noise", "half is zero", "half is quiet", "one NaN", "a hundred NaN", "1e30 in it"]]
@@ -104,4 +105,4 @@ class DoneAgain:
     def time_convolve(self, data):
         self.convolve(self.image, self.kernel, "same")
 
-    time_convolve.pretty_name = "convolve: 1080x1920 image, 63x63 taps, by what is in the image"
+    time_convolve.pretty_name = "convolve: 1080×1920 by 63×63, done again"

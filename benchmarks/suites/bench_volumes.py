@@ -1,10 +1,11 @@
 """fastconv.ndimage on volumes, beside scipy.ndimage; OpenCV has no filters for them."""
 
-from ._common import bind_filter, described_array, random_taps
+from ._common import CLOCK, bind_filter, described_array, random_taps
 
 PEERS = ["fastconv", "scipy"]
-VOLUMES = ["64x64x64 float32", "128x128x128 float32", "256x256x256 float32"]
+VOLUMES = ["128×128×128 float32", "64×64×64 float32", "256×256×256 float32"]
 
+timer = CLOCK
 repeat = (1, 20, 1.0)  # for asv: samples at the least and at the most, and seconds, a round
 
 
@@ -21,7 +22,7 @@ class DenseCubes:
     def time_correlate(self, impl, volume, side):
         self.correlate()
 
-    time_correlate.pretty_name = "ndimage.correlate: by volume and side of the kernel"
+    time_correlate.pretty_name = "ndimage.correlate: volumes by N×N×N taps"
 
 
 class GaussianOnVolumes:
@@ -36,4 +37,4 @@ class GaussianOnVolumes:
     def time_gaussian_filter(self, impl, volume):
         self.filter()
 
-    time_gaussian_filter.pretty_name = "ndimage.gaussian_filter: sigma 2, by volume"
+    time_gaussian_filter.pretty_name = "gaussian_filter: volumes, sigma 2"

@@ -1,7 +1,7 @@
-"""The command line, ``fastconv`` or ``python -m fastconv``: info, bench, explain and calibrate.
+"""The command line, ``fastconv`` or ``python -m fastconv``: info, bench, explain, run, calibrate.
 
 Bad input, and a GPU that is not there, end with one line on stderr and exit status 2; a wrong
-result in ``bench`` with 1.
+result in ``bench`` with 1. What ``run`` runs ends as it does without.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import numpy as np
 
 import fastconv
 from fastconv import _devices
-from fastconv._cli import bench, explain
+from fastconv._cli import bench, explain, run
 
 
 def _positive(text: str) -> int:
@@ -117,6 +117,32 @@ def _parser() -> argparse.ArgumentParser:
     shell.add_argument("--threads", type=_positive, metavar="N", help="threads for fastconv")
 
     shell = commands.add_parser(
+        "run",
+        usage="%(prog)s [-h] [--only NAME] [--report] (script.py | -m module) [args]",
+        help="run a script on fastconv's functions in place of SciPy's and NumPy's",
+        description="Run a script, or with -m a module, unchanged, with fastconv's functions in "
+        "place of those of scipy.signal, scipy.ndimage and NumPy. Options stand before it; what "
+        "stands behind it is its own.",
+    )
+    shell.add_argument("-m", action="store_true", dest="module", help="run a module")
+    shell.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="replace this only: scipy.ndimage, numpy.convolve and so on; may be repeated",
+    )
+    shell.add_argument(
+        "--report", action="store_true", help="tell at the end which calls were served, on stderr"
+    )
+    shell.add_argument(
+        "target",
+        nargs=argparse.REMAINDER,
+        metavar="script.py [args]",
+        help="a script, or a folder or archive with a __main__.py",
+    )
+
+    shell = commands.add_parser(
         "calibrate",
         help="measure what work costs on this machine, for better choices from now on",
         description="Time problems of every kind for a few seconds, in which nothing else should "
@@ -139,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        The exit status: 0, or 1 when ``bench`` met a wrong result.
+        The exit status: 0, or 1 when ``bench`` met a wrong result; for ``run``, the program's.
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
@@ -155,6 +181,13 @@ def main(argv: Sequence[str] | None = None) -> int:
             )
         if arguments.command == "explain":
             return explain.run(arguments)
+        if arguments.command == "run":
+            return run.run(
+                arguments.target,
+                module=arguments.module,
+                only=arguments.only,
+                report=arguments.report,
+            )
         if arguments.command == "calibrate":
             progress = False if arguments.quiet else None
             print(fastconv.calibrate(progress=progress, save=not arguments.dry_run))

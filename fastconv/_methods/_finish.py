@@ -56,4 +56,5 @@ def _activate(y: np.ndarray, activation: Activation) -> None:
 
 
 def _sigmoid(y: np.ndarray) -> np.ndarray:
-    return 1 / (1 + np.exp(-y))
+    share: np.ndarray = 1 / (1 + np.exp(-y))
+    return share

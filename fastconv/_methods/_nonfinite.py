@@ -124,27 +124,27 @@ def _regions(problem: Problem, x: np.ndarray, w: np.ndarray) -> Iterator[tuple[s
         yield tuple(slice(first, last) if a == longest else s for a, s in enumerate(region))
 
 
-def _is_positive_infinity(a: np.ndarray) -> np.ndarray:
+def _is_positive_infinity(a: np.ndarray) -> Any:
     return a == np.inf
 
 
-def _is_negative_infinity(a: np.ndarray) -> np.ndarray:
+def _is_negative_infinity(a: np.ndarray) -> Any:
     return a == -np.inf
 
 
-def _is_positive(a: np.ndarray) -> np.ndarray:
+def _is_positive(a: np.ndarray) -> Any:
     return a > 0
 
 
-def _is_negative(a: np.ndarray) -> np.ndarray:
+def _is_negative(a: np.ndarray) -> Any:
     return a < 0
 
 
-def _is_zero(a: np.ndarray) -> np.ndarray:
+def _is_zero(a: np.ndarray) -> Any:
     return a == 0
 
 
-def _is_tap(a: np.ndarray) -> np.ndarray:
+def _is_tap(a: np.ndarray) -> Any:
     return a != 0
 
 

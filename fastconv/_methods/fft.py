@@ -299,7 +299,8 @@ class Runner:
             # The factor 1/N of the inverse transform is taken here, once.
             data /= math.prod(self.layout.lengths)
             transform.forward()
-            return transform.spectrum[0].copy()
+            spectrum: np.ndarray = transform.spectrum[0].copy()
+            return spectrum
 
     def __call__(self, x: np.ndarray, kernel: Kernel, out: np.ndarray, threads: int) -> None:
         """Fill `out`."""

@@ -273,7 +273,8 @@ def _solve(
 
 
 def _length(s: slice) -> int:
-    return s.stop - s.start
+    length: int = s.stop - s.start
+    return length
 
 
 def _for_blas(a: np.ndarray) -> np.ndarray:

@@ -198,7 +198,8 @@ def _sum_plainly(problem: Problem, x: np.ndarray, line: np.ndarray, out: np.ndar
     """Take a line so long that no block holds its halo."""
     axis = problem.axes[0]
     taps = np.ones(line.size, problem.dtype) if problem.box else line
-    period = _PERIODS.get(problem.boundary, lambda n: line.size)(problem.x[axis])
+    repeats = _PERIODS.get(problem.boundary)
+    period = line.size if repeats is None else repeats(problem.x[axis])
     if period < taps.size:  # the extended data repeats: taps that meet the same are one
         taps = np.pad(taps, (0, -taps.size % period)).reshape(-1, period).sum(axis=0)
     w = tuple(taps.size if a == axis else 1 for a in range(x.ndim))

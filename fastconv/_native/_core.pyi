@@ -1,8 +1,13 @@
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, TypeVar, overload
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
+from typing_extensions import disjoint_base
+
+from fastconv._typing import OnDevice
+
+_Out = TypeVar("_Out", bound=NDArray[Any])
 
 SHORT_SIGNAL_CONVOLVE: int
 SHORT_SIGNAL_CORRELATE: int
@@ -13,12 +18,12 @@ SHORT_NUMPY_CORRELATE: int
 
 def has_kernel(dtype: np.dtype[Any]) -> bool: ...
 def correlate(
-    x: np.ndarray,
-    w: np.ndarray,
-    out: np.ndarray,
+    x: NDArray[Any],
+    w: NDArray[Any],
+    out: NDArray[Any],
     offset: Sequence[int],
     boundary: int = 0,
-    fill: np.ndarray | None = None,
+    fill: NDArray[Any] | None = None,
     skip_zeros: bool = False,
     threads: int = 1,
 ) -> None: ...
@@ -33,20 +38,20 @@ ALL_AXES: int
 
 def is_stored(dtype: np.dtype[Any]) -> bool: ...
 def filter_blocks(
-    x: np.ndarray,
-    out: np.ndarray,
-    passes: Sequence[tuple[int, int, Sequence[np.ndarray]]],
+    x: NDArray[Any],
+    out: NDArray[Any],
+    passes: Sequence[tuple[int, int, Sequence[NDArray[Any]]]],
     taps: Sequence[int],
     offset: Sequence[int],
     boundary: int,
     dtype: np.dtype[Any],
-    fill: np.ndarray | None = None,
+    fill: NDArray[Any] | None = None,
     cut: bool = False,
     skip_zeros: bool = False,
     refill: bool = True,
     threads: int = 1,
 ) -> None: ...
-def short_call(in1: object, in2: object, mode: object, rules: int) -> np.ndarray | None: ...
+def short_call(in1: object, in2: object, mode: object, rules: int) -> NDArray[Any] | None: ...
 def short_filter(
     input: object,
     weights: object,
@@ -57,56 +62,62 @@ def short_filter(
     axes: object,
     convolution: bool,
     threads: Callable[[], int],
-) -> np.ndarray | None: ...
+) -> NDArray[Any] | None: ...
 
+@disjoint_base
 class ShortPlan:
     def __init__(
         self,
         x: Sequence[int],
-        w: np.ndarray,
+        w: NDArray[Any],
         out: Sequence[int],
         offset: Sequence[int],
         boundary: int,
-        fill: np.ndarray | None,
+        fill: NDArray[Any] | None,
         skip_zeros: bool,
     ) -> None: ...
-    def __call__(self, data: ArrayLike, out: np.ndarray | None = None) -> np.ndarray: ...
+    @overload
+    def __call__(self, data: OnDevice, out: OnDevice | None = None) -> OnDevice: ...
+    @overload
+    def __call__(self, data: ArrayLike, out: _Out) -> _Out: ...
+    @overload
+    def __call__(self, data: ArrayLike, out: None = None) -> NDArray[Any]: ...
 
 BLOCK_NONFINITE: int
 BLOCK_UNSURE: int
 BLOCK_OUT_OF_RANGE: int
 
 def line_fft_lanes(dtype: np.dtype[Any]) -> int: ...
-def line_fft_spectrum(w: np.ndarray, points: int) -> np.ndarray: ...
+def line_fft_spectrum(w: NDArray[Any], points: int) -> NDArray[Any]: ...
 def line_fft_correlate(
-    x: np.ndarray,
-    spectrum: np.ndarray,
+    x: NDArray[Any],
+    spectrum: NDArray[Any],
     taps: int,
-    out: np.ndarray,
+    out: NDArray[Any],
     offset: Sequence[int],
     skip: int,
     boundary: int = 0,
-    fill: np.ndarray | None = None,
+    fill: NDArray[Any] | None = None,
     threads: int = 1,
-    need: float = 0,
-    chosen: np.ndarray | None = None,
-) -> np.ndarray: ...
+    need: float = 0.0,
+    chosen: NDArray[Any] | None = None,
+) -> NDArray[Any]: ...
 def four_step_scratch(dtype: np.dtype[Any], points: int) -> tuple[int, int]: ...
-def four_step_spectrum(w: np.ndarray, points: int) -> np.ndarray: ...
+def four_step_spectrum(w: NDArray[Any], points: int) -> NDArray[Any]: ...
 def four_step_correlate(
-    x: np.ndarray,
-    spectrum: np.ndarray,
+    x: NDArray[Any],
+    spectrum: NDArray[Any],
     taps: int,
-    out: np.ndarray,
+    out: NDArray[Any],
     offset: Sequence[int],
     step: int,
     apart: bool = True,
     boundary: int = 0,
-    fill: np.ndarray | None = None,
+    fill: NDArray[Any] | None = None,
     threads: int = 1,
-    need: float = 0,
-    chosen: np.ndarray | None = None,
-) -> np.ndarray: ...
+    need: float = 0.0,
+    chosen: NDArray[Any] | None = None,
+) -> NDArray[Any]: ...
 def cheapest_tiles(
     out: Sequence[int],
     taps: Sequence[int],
@@ -117,48 +128,48 @@ def cheapest_tiles(
     levels: Sequence[tuple[int, float]],
 ) -> tuple[tuple[int, ...], tuple[int, ...], int, float, float] | None: ...
 def tile_fft_scratch(dtype: np.dtype[Any], points: Sequence[int]) -> tuple[int, int]: ...
-def tile_fft_spectrum(w: np.ndarray, points: Sequence[int]) -> np.ndarray: ...
+def tile_fft_spectrum(w: NDArray[Any], points: Sequence[int]) -> NDArray[Any]: ...
 def tile_fft_correlate(
-    x: np.ndarray,
-    spectrum: np.ndarray,
+    x: NDArray[Any],
+    spectrum: NDArray[Any],
     points: Sequence[int],
     taps: Sequence[int],
-    out: np.ndarray,
+    out: NDArray[Any],
     offset: Sequence[int],
     step: Sequence[int],
     apart: bool = True,
     boundary: int = 0,
-    fill: np.ndarray | None = None,
+    fill: NDArray[Any] | None = None,
     threads: int = 1,
-    need: float = 0,
-    chosen: np.ndarray | None = None,
-) -> np.ndarray: ...
+    need: float = 0.0,
+    chosen: NDArray[Any] | None = None,
+) -> NDArray[Any]: ...
 def gather(
-    x: np.ndarray,
-    out: np.ndarray,
+    x: NDArray[Any],
+    out: NDArray[Any],
     start: Sequence[int],
     boundary: int = 0,
-    fill: np.ndarray | None = None,
+    fill: NDArray[Any] | None = None,
     threads: int = 1,
 ) -> None: ...
 def gather_blocks(
-    x: np.ndarray,
-    blocks: np.ndarray,
-    starts: np.ndarray,
+    x: NDArray[Any],
+    blocks: NDArray[Any],
+    starts: NDArray[Any],
     boundary: int = 0,
-    fill: np.ndarray | None = None,
+    fill: NDArray[Any] | None = None,
 ) -> None: ...
 def scatter_blocks(
-    blocks: np.ndarray,
-    out: np.ndarray,
-    starts: np.ndarray,
+    blocks: NDArray[Any],
+    out: NDArray[Any],
+    starts: NDArray[Any],
     skip: Sequence[int],
     count: Sequence[int],
     add: bool = False,
 ) -> None: ...
-def multiply_spectrum(a: np.ndarray, b: np.ndarray) -> None: ...
-def zero_nonfinite(a: np.ndarray) -> int: ...
-def all_finite(a: np.ndarray, threads: int = 1) -> bool: ...
+def multiply_spectrum(a: NDArray[Any], b: NDArray[Any]) -> None: ...
+def zero_nonfinite(a: NDArray[Any]) -> int: ...
+def all_finite(a: NDArray[Any], threads: int = 1) -> bool: ...
 def isa_built() -> tuple[str, ...]: ...
 def isa_usable() -> tuple[str, ...]: ...
 def isa_used() -> str: ...
@@ -172,15 +183,15 @@ FORM_DOTS: int
 FORM_WINOGRAD: int
 
 def solve_layer(
-    x: np.ndarray,
-    w: np.ndarray,
-    out: np.ndarray,
+    x: NDArray[Any],
+    w: NDArray[Any],
+    out: NDArray[Any],
     offset: Sequence[int],
     stride: Sequence[int],
     dilation: Sequence[int],
-    bias: np.ndarray | None = None,
+    bias: NDArray[Any] | None = None,
     activation: int = 0,
-    x_zero: float = 0,
+    x_zero: float = 0.0,
     form: int = 0,
     threads: int = 1,
 ) -> bool: ...
@@ -200,8 +211,8 @@ def short_layer(
     w_zero_point: object,
     out: object,
     method: object,
-) -> np.ndarray | None: ...
-def winograd_weights(w: np.ndarray, threads: int = 1) -> np.ndarray: ...
+) -> NDArray[Any] | None: ...
+def winograd_weights(w: NDArray[Any], threads: int = 1) -> NDArray[Any]: ...
 def layer_scratch(
     x: Sequence[int],
     w: Sequence[int],
@@ -215,23 +226,23 @@ def layer_scratch(
     threads: int,
 ) -> int: ...
 def look_at_image(
-    x: np.ndarray, dtype: np.dtype[Any], threads: int = 1
+    x: NDArray[Any], dtype: np.dtype[Any], threads: int = 1
 ) -> tuple[float, float, float, int]: ...
 def centre_image(
-    x: np.ndarray, out: np.ndarray, centre: float, scale: float, threads: int = 1
+    x: NDArray[Any], out: NDArray[Any], centre: float, scale: float, threads: int = 1
 ) -> float: ...
 def match_tile(taps: Sequence[int], out: Sequence[int]) -> tuple[int, ...]: ...
 def finish_match(
-    x: np.ndarray,
-    out: np.ndarray,
+    x: NDArray[Any],
+    out: NDArray[Any],
     taps: Sequence[int],
     offset: Sequence[int],
     boundary: int,
-    fill: np.ndarray | None,
+    fill: NDArray[Any] | None,
     scale: float,
     centre: float,
     level: float,
     measure: int,
     factors: dict[str, float],
     threads: int = 1,
-) -> np.ndarray: ...
+) -> NDArray[Any]: ...

@@ -1018,7 +1018,7 @@ def tile_fft_correlate(cnp.ndarray x, cnp.ndarray spectrum, points, taps, cnp.nd
 # released.
 cdef enum:
     SHORT_MACS = 1 << 19
-    SHORT_TAPS = 256
+    SHORT_TAPS = 1 << 10
     GIL_MACS = 1 << 15
 
 # Whose rules for modes a call follows.
@@ -1194,6 +1194,7 @@ cdef inline bint keeps_type(cnp.ndarray x, cnp.ndarray w, object output) except 
 # Kernels of fewer taps than this are always summed directly; multiply-adds that are worth a thread.
 cdef enum:
     DIRECT_TAPS = 25
+    FILTER_TAPS = 256  # which a filter copies onto the stack
     THREAD_MACS = 1 << 20
 
 
@@ -1212,8 +1213,8 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
     cdef CorrelationAxis* axis
     cdef ptrdiff_t macs, taps = 1, stride
     cdef int i, ndim, kind, most
-    cdef double[SHORT_TAPS] wide
-    cdef float[SHORT_TAPS] narrow
+    cdef double[FILTER_TAPS] wide
+    cdef float[FILTER_TAPS] narrow
     cdef bint solved
     if (axes is not None or type(origin) is not int or origin != 0
             or not cnp.PyArray_CheckExact(input) or not cnp.PyArray_CheckExact(weights)
@@ -1241,7 +1242,7 @@ def short_filter(input, weights, output, mode, cval, origin, axes, bint convolut
         axis.taps = cnp.PyArray_DIM(w, i)
         axis.offset = -((axis.taps - 1) // 2) if convolution else -(axis.taps // 2)
         taps *= axis.taps
-        if axis.taps == 0 or axis.x_extent == 0 or taps > SHORT_TAPS:
+        if axis.taps == 0 or axis.x_extent == 0 or taps > FILTER_TAPS:
             return None
         macs *= axis.x_extent
     macs *= taps

@@ -5,6 +5,7 @@
 #include "vector.hpp"
 
 namespace fastconv {
+inline namespace FASTCONV_LEVEL {
 namespace {
 
 // Rows of `count` elements of `a` and `b` lie these pitches of bytes apart. Each load of `a` serves
@@ -49,4 +50,5 @@ constexpr DotSet dot_set() {
 }
 
 }  // namespace
+}  // namespace FASTCONV_LEVEL
 }  // namespace fastconv

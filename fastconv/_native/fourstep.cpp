@@ -1,6 +1,5 @@
 #include "fourstep.hpp"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include <atomic>
@@ -10,6 +9,7 @@
 #include "lineio.hpp"
 #include "occupancy.hpp"
 #include "region.hpp"
+#include "scratch.hpp"
 #include "tiletransform.hpp"
 
 namespace fastconv {
@@ -49,10 +49,9 @@ const char* twiddles_for(const FourStep& fft) {
   if (const char* found = kept.load(std::memory_order_acquire)) return found;
   const Folding fold(fft);
   const Stages* stages = stages_for(fold.rows, set.scalar_bytes);
-  char* fresh =
-      static_cast<char*>(aligned_alloc(cache_line, size_t(fft.points * set.scalar_bytes)));
+  char* fresh = static_cast<char*>(allocate_lines(size_t(fft.points * set.scalar_bytes)));
   if (!stages || !fresh) {
-    free(fresh);
+    free_lines(fresh);
     return nullptr;
   }
   if (set.scalar_bytes == 4)
@@ -61,7 +60,7 @@ const char* twiddles_for(const FourStep& fft) {
     fill_twiddles<double>(fold, *stages, set.lanes, fresh);
   const char* first = nullptr;
   if (kept.compare_exchange_strong(first, fresh, std::memory_order_acq_rel)) return fresh;
-  free(fresh);  // another thread was faster
+  free_lines(fresh);  // another thread was faster
   return first;
 }
 

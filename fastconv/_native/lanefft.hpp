@@ -13,6 +13,7 @@
 #include "vector.hpp"
 
 namespace fastconv {
+inline namespace FASTCONV_LEVEL {
 namespace {
 
 // Bytes of sub-block (both planes) that L1 surely holds, beside twiddles.
@@ -416,4 +417,5 @@ constexpr LaneSet lane_set() {
 }
 
 }  // namespace
+}  // namespace FASTCONV_LEVEL
 }  // namespace fastconv

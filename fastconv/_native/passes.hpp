@@ -4,6 +4,7 @@
 #include "vector.hpp"
 
 namespace fastconv {
+inline namespace FASTCONV_LEVEL {
 namespace {
 
 // Sums taps one after the other, each product and each sum rounded by itself, so that a result that
@@ -130,4 +131,5 @@ constexpr PassSet pass_set() {
 }
 
 }  // namespace
+}  // namespace FASTCONV_LEVEL
 }  // namespace fastconv

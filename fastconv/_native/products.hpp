@@ -9,6 +9,7 @@
 #include "vector.hpp"
 
 namespace fastconv {
+inline namespace FASTCONV_LEVEL {
 namespace {
 
 // Rows of `a` lie a_pitch apart and vectors of `b` b_pitch; rows of c lie c_pitch apart and its
@@ -121,4 +122,5 @@ constexpr ProductSet product_set() {
 }
 
 }  // namespace
+}  // namespace FASTCONV_LEVEL
 }  // namespace fastconv

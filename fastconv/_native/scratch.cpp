@@ -1,8 +1,7 @@
 #include "scratch.hpp"
 
-#include <stdlib.h>
-
 #include <atomic>
+#include <new>
 
 namespace fastconv {
 namespace {
@@ -21,15 +20,22 @@ std::atomic<Header*> kept{nullptr};
 
 }  // namespace
 
+// C's aligned_alloc is not to be had everywhere.
+void* allocate_lines(size_t bytes) {
+  return operator new(bytes, std::align_val_t(alignment), std::nothrow);
+}
+
+void free_lines(void* memory) { operator delete(memory, std::align_val_t(alignment)); }
+
 char* take_scratch(ptrdiff_t bytes) {
   const size_t wanted = (size_t(bytes) + alignment - 1) / alignment * alignment + sizeof(Header);
   Header* header = kept.exchange(nullptr);
   if (header && header->bytes < wanted) {
-    free(header);
+    free_lines(header);
     header = nullptr;
   }
   if (!header) {
-    header = static_cast<Header*>(aligned_alloc(alignment, wanted));
+    header = static_cast<Header*>(allocate_lines(wanted));
     if (!header) return nullptr;
     header->bytes = wanted;
   }
@@ -40,7 +46,7 @@ void give_scratch_back(char* scratch) {
   if (!scratch) return;
   Header* header = reinterpret_cast<Header*>(scratch) - 1;
   if (header->bytes <= kept_limit) header = kept.exchange(header);
-  free(header);
+  free_lines(header);
 }
 
 }  // namespace fastconv

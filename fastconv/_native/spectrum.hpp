@@ -4,6 +4,7 @@
 #include "vector.hpp"
 
 namespace fastconv {
+inline namespace FASTCONV_LEVEL {
 namespace {
 
 template <class Scalar>
@@ -54,4 +55,5 @@ inline void round_to_integers(const double* a, ptrdiff_t count, long long* integ
 }
 
 }  // namespace
+}  // namespace FASTCONV_LEVEL
 }  // namespace fastconv

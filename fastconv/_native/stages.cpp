@@ -1,18 +1,18 @@
 #include "stages.hpp"
 
 #include <math.h>
-#include <stdlib.h>
 
 #include <atomic>
 #include <new>
 
 #include "dispatch.hpp"
+#include "scratch.hpp"
 #include "sizes.hpp"
 
 namespace fastconv {
 namespace {
 
-constexpr size_t alignment = 64;
+constexpr double pi = 3.14159265358979323846;
 enum { MAX_LOG2 = 40 };
 
 template <class Scalar>
@@ -44,8 +44,7 @@ Stages* make_stages(ptrdiff_t points, int scalar_bytes) {
   }
   const size_t bytes = size_t(scalars * scalar_bytes);
   // Never freed: they serve until the process ends.
-  char* at =
-      static_cast<char*>(aligned_alloc(alignment, (bytes + alignment - 1) / alignment * alignment));
+  char* at = static_cast<char*>(allocate_lines(bytes));
   if (!at) {
     delete made;
     return nullptr;
@@ -64,7 +63,7 @@ Root root_of_unity(ptrdiff_t j, ptrdiff_t n) {
   j &= n - 1;
   const ptrdiff_t quarter = n / 4, turn = j / quarter, rest = j % quarter;
   const bool beyond = 2 * rest > quarter;
-  const double angle = 2 * M_PI * double(beyond ? quarter - rest : rest) / double(n);
+  const double angle = 2 * pi * double(beyond ? quarter - rest : rest) / double(n);
   const double c = beyond ? sin(angle) : cos(angle), s = beyond ? cos(angle) : sin(angle);
   switch (turn) {
     case 0:
@@ -102,7 +101,7 @@ const Stages* stages_for(ptrdiff_t points, int scalar_bytes) {
   if (!fresh) return nullptr;
   const Stages* first = nullptr;
   if (kept.compare_exchange_strong(first, fresh, std::memory_order_acq_rel)) return fresh;
-  free(const_cast<void*>(fresh->stages[0].twiddles));  // another thread was faster
+  free_lines(const_cast<void*>(fresh->stages[0].twiddles));  // another thread was faster
   delete fresh;
   return first;
 }

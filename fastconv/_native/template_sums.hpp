@@ -13,6 +13,7 @@
 #include "vector.hpp"
 
 namespace fastconv {
+inline namespace FASTCONV_LEVEL {
 namespace {
 
 typedef Vector<double> SumLanes;
@@ -55,8 +56,8 @@ void look_at_pixels(const char* row, ptrdiff_t count, PixelSums* sums) {
     const auto is_finite = v - v == zero;
     sum += is_finite ? v : zero;
     finite += is_finite ? one : zero;
-    least = is_finite & (v < least) ? v : least;
-    most = is_finite & (v > most) ? v : most;
+    least = (is_finite & (v < least)) ? v : least;
+    most = (is_finite & (v > most)) ? v : most;
   }
   for (int l = 0; l < SUM_LANES; l++) {
     sums->sum += sum[l];
@@ -270,7 +271,7 @@ ptrdiff_t finish_as(const double* sums, const double* squares, ptrdiff_t count,
     deviation = flat ? zero : deviation;
     product = flat ? zero : product - all(f.tilt) * (mean + all(f.offset));
     mean += all(f.level);
-    mean = (mean <= all(f.around)) & (mean >= all(-f.around)) ? zero : mean;
+    mean = ((mean <= all(f.around)) & (mean >= all(-f.around))) ? zero : mean;
     energy = M == Measure::ccoeff_normed ? deviation : deviation + pixels * mean * mean;
     SumVec y;
     if constexpr (M == Measure::ccoeff_normed) {
@@ -359,4 +360,5 @@ constexpr TemplateSet template_set() {
 }
 
 }  // namespace
+}  // namespace FASTCONV_LEVEL
 }  // namespace fastconv

@@ -13,6 +13,7 @@
 #include "vector.hpp"
 
 namespace fastconv {
+inline namespace FASTCONV_LEVEL {
 namespace {
 
 // --- element types: how a tap is applied --------------------------------------------------------
@@ -203,4 +204,5 @@ constexpr TileSet tile_set() {
 }
 
 }  // namespace
+}  // namespace FASTCONV_LEVEL
 }  // namespace fastconv

@@ -1,11 +1,12 @@
 // Vectors of one ISA level, written with the vector extensions of GCC and Clang: one source serves
 // SSE2, AVX2, AVX-512 and NEON, and the compiler's -m flags choose the instructions.
 //
-// Everything lives in an anonymous namespace: each level gets its own copy of every template.
+// Everything lives in a namespace of its level's name, which symbols show, and there in an
+// anonymous one: each level gets its own copy of every template.
 #pragma once
 #include <stddef.h>
 
-#if !defined(__GNUC__)
+#if !defined(__GNUC__) && !defined(__clang__)
 #error "fastconv's kernels need the vector extensions of GCC or Clang (on Windows: clang-cl)."
 #endif
 
@@ -27,6 +28,7 @@
 #define FASTCONV_LAMBDA_INLINE __attribute__((always_inline))
 
 namespace fastconv {
+inline namespace FASTCONV_LEVEL {
 namespace {
 
 // A register full of scalars that may be loaded from any address aligned to the scalar.
@@ -70,4 +72,5 @@ struct Vector<long double> {
 };
 
 }  // namespace
+}  // namespace FASTCONV_LEVEL
 }  // namespace fastconv

@@ -10,6 +10,7 @@
 #include "vector.hpp"
 
 namespace fastconv {
+inline namespace FASTCONV_LEVEL {
 namespace {
 
 template <class Scalar>
@@ -125,4 +126,5 @@ constexpr WinogradSet winograd_set() {
 }
 
 }  // namespace
+}  // namespace FASTCONV_LEVEL
 }  // namespace fastconv

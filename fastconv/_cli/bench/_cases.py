@@ -207,7 +207,8 @@ class Filter:
         if self.function == "laplace":
             curve, centre = np.array([1.0, -2.0, 1.0]), np.array([0.0, 1.0, 0.0])
             parts = [_outer([curve if b == a else centre for b in axes]) for a in axes]
-            return np.sum(parts, axis=0)
+            kernel: Array = np.sum(parts, axis=0)
+            return kernel
         last = len(self.data) - 1
         return _outer([self._line(a == last) for a in axes])
 
@@ -221,7 +222,8 @@ class Filter:
             return np.full(int(self.size), 1 / self.size)
         reach = int(TRUNCATE * self.size + 0.5)
         line = np.exp(-0.5 * (np.arange(-reach, reach + 1) / self.size) ** 2)
-        return line / line.sum()
+        mean: Array = line / line.sum()
+        return mean
 
 
 def _outer(lines: Sequence[Array]) -> Array:

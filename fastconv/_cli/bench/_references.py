@@ -41,7 +41,8 @@ def correlation(data: Array, taps: Array, edges: str) -> Array:
 
 def _extended(data: Array, reach: Sequence[int], rule: str) -> Array:
     wide = data.astype(np.complex128 if data.dtype.kind == "c" else np.float64)
-    return np.pad(wide, [(n, n) for n in reach], mode=rule)  # type: ignore[call-overload]
+    padding: Any = rule
+    return np.pad(wide, [(n, n) for n in reach], mode=padding)
 
 
 def _inside(data: Array, kernel: Array, axes: Sequence[int]) -> Array:
