@@ -7,7 +7,8 @@ import layers
 import numpy as np
 import pytest
 
-from fastconv import _cuda, _layers
+import fastconv
+from fastconv import _cuda, _layers, nn
 from fastconv._methods import _gpu_layers, gpu_gemm
 from fastconv._problem import Weights
 
@@ -551,6 +552,20 @@ def test_tf32_only_where_it_is_accurate_enough(cupy, rng, monkeypatch):
         error = np.abs(solved(cupy, call, gpu_gemm, accuracy=accuracy) - expected)
         assert kinds == {cublas.CUBLAS_COMPUTE_32F_FAST_TF32 if tf32 else cublas.CUBLAS_COMPUTE_32F}
         assert (error <= (bound if tf32 else 1e-5) * size).all()
+
+
+def test_matrices_on_the_stream_of_each_thread_are_not_kept(cupy):
+    """All threads' default streams have one address, and none waits for another's."""
+    x, w = cupy.ones((1, 8, 10, 10), "f"), cupy.ones((4, 8, 3, 3), "f")
+    plan = fastconv.plan(
+        nn.conv2d, fastconv.Spec(x.shape, "f", device="cuda"), w, method="gpu_gemm"
+    )
+    with cupy.cuda.Stream(ptds=True) as stream:
+        first = plan(x)
+        stream.synchronize()
+    assert not plan._kernel.state.matrices
+    assert (plan(x) == first).all()
+    assert plan._kernel.state.matrices
 
 
 def test_integers_are_no_products_of_matrices(cupy):

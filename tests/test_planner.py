@@ -622,6 +622,8 @@ def test_problems_keep_what_follows_from_their_fields():
     ],
 )
 def test_a_planned_call_with_out_allocates_no_array(rng, func, shapes, kwargs, method):
+    if method == "fft" and not fastconv.config()["fftw"].startswith("FFTW"):
+        pytest.skip("pyfftw is missing, and NumPy's FFT allocates its results")
     data, kernel = (random_array(rng, shape, "f") for shape in shapes)
     plan = fastconv.plan(func, data, kernel, method=method, **kwargs)
     out = plan(data)

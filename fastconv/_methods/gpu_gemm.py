@@ -48,6 +48,8 @@ _MOST_CALLS = 4
 _TILE = 32, 64
 # Share of the workspace up to which taps become matrices once, before any is multiplied.
 _TAPS_SHARE = 0.1
+# CUDA's address for the default stream of whichever thread asks: as many streams as threads.
+_STREAM_OF_EACH_THREAD = 2
 # TF32 keeps 11 digits of each factor, and need not round: what is lost of it.
 _TF32_LOSS = 2.0**-10
 
@@ -534,7 +536,7 @@ class Kernel:
         An int32 that is 1 where a tap is not finite; None where that does no harm.
     matrices : dict
         Taps of phases as matrices, once wanted: by the phase, whether channels come last, and the
-        stream, as no other waits until they are there.
+        stream, as no other waits until they are there. Streams of threads have no name to go by.
     """
 
     direct: _gpu_layers.Kernel
@@ -678,7 +680,8 @@ class Runner:
         """Return matrices that hold some of the depth of all taps, and how much comes before it."""
         import cupy
 
-        key = number, plan.channels_last, cupy.cuda.get_current_stream().ptr
+        stream = cupy.cuda.get_current_stream().ptr
+        key = number, plan.channels_last, stream
         matrix = kernel.matrices.get(key)
         begin, count = terms
         if matrix is None and not plan.channels_last and _are_many(problem):
@@ -690,7 +693,9 @@ class Runner:
         elif matrix is None:
             if plan.channels_last:
                 taps = taps.transpose(0, 1, 3, 4, 5, 2)
-            matrix = kernel.matrices[key] = _as_matrices(taps)
+            matrix = _as_matrices(taps)
+            if stream != _STREAM_OF_EACH_THREAD:
+                kernel.matrices[key] = matrix
         return matrix, begin
 
 

@@ -131,7 +131,7 @@ class Stream:
     _pointers = itertools.count(0x10000, 64)
 
     def __init__(self, null=False, non_blocking=False, ptds=False, priority=None):
-        self.ptr = 0 if null else next(self._pointers)
+        self.ptr = 0 if null else 2 if ptds else next(self._pointers)
         self.device_id = -1 if null else get_device_id()
 
     def __eq__(self, other):
