@@ -224,7 +224,8 @@ def store(result: np.ndarray, out: np.ndarray, cut: bool = False) -> None:
         with np.errstate(invalid="ignore"):
             # By way of int64, which wraps where float64 to a narrow type would not.
             result = result.astype(np.uint64 if out.dtype == np.uint64 else np.int64)
-    out[...] = result.astype(out.dtype)
+    with np.errstate(over="ignore", under="ignore"):  # as where sums are of that dtype
+        out[...] = result.astype(out.dtype)
 
 
 def _slabs(problem: Problem) -> Iterator[tuple[slice, ...]]:

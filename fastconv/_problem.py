@@ -55,6 +55,7 @@ class Reason(enum.StrEnum):
     NOT_A_LAYER = "takes sums over channels"
     TOO_LARGE = "positions in its arrays are past 32 bits"
     NOT_3X3 = "takes 3 × 3 taps, neither strided nor dilated"
+    DEPTHWISE = "transforms of a channel take longer than its one sum"
 
 
 class Activation(enum.IntEnum):

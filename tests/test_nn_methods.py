@@ -21,6 +21,9 @@ def test_three_by_three_taps_go_to_winograd(layer):
     x, w, b = layer
     assert fastconv.explain(nn.conv2d, x, w, b, padding=1).chosen == "winograd"
     assert fastconv.explain(nn.conv2d_grad_input, np.ones((1, 48, 18, 20), "f"), w, x.shape, 1, 1)
+    told = fastconv.explain(nn.conv2d, x, w[:40, :1].copy(), groups=40, padding=1)
+    (reason,) = (c.reason for c in told.candidates if c.name == "winograd")
+    assert "one sum" in reason
     for numbers in ({"stride": 2}, {"dilation": 2}, {"groups": 2}):
         taps = w[:, : 40 // numbers.get("groups", 1)]
         told = fastconv.explain(nn.conv2d, x, taps, b, **numbers)

@@ -1,5 +1,6 @@
 """fastconv.numpy against numpy.convolve and numpy.correlate: values, dtypes, errors."""
 
+import warnings
 from decimal import Decimal
 
 import numpy as np
@@ -196,3 +197,11 @@ def test_the_result_is_new(pair):
     result = pair[0](a, [1.0])
     assert not np.shares_memory(result, a)
     assert result.flags.writeable
+
+
+def test_half_precision_overflows_as_silently_as_numpys(pair):
+    ours, numpys = pair
+    a = np.full(20, 300, np.float16)
+    with warnings.catch_warnings(), np.errstate(over="warn"):
+        warnings.simplefilter("error")
+        np.testing.assert_array_equal(ours(a, a), numpys(a, a))

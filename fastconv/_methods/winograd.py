@@ -31,7 +31,7 @@ _BLOCK = 64
 
 
 def reject(problem: Problem) -> Reason | None:
-    """Take layers of 3 × 3 taps that neither skip outputs nor data."""
+    """Take layers of 3 × 3 taps that sum over channels and skip neither outputs nor data."""
     if not problem.layer:
         return Reason.NOT_A_LAYER
     if problem.empty:
@@ -43,6 +43,8 @@ def reject(problem: Problem) -> Reason | None:
         problem.stride == problem.dilation == problem.spread == ones
     ):
         return Reason.NOT_3X3
+    if problem.w[1] == problem.w[2] == 1:
+        return Reason.DEPTHWISE
     return Reason.WORKSPACE if _workspace(problem) > problem.workspace_limit else None
 
 
