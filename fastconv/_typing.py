@@ -28,11 +28,18 @@ EachReal: TypeAlias = Real | Sequence[Real] | NDArray[np.floating[Any] | np.inte
 
 
 class DeviceArray(Protocol):
-    """An array on a GPU: one of CuPy's."""
+    """
+    An array on a GPU: one of CuPy's.
+
+    PyTorch's tensors declare the interface even where they lie on the host; they have no `get`.
+    """
 
     @property
     def __cuda_array_interface__(self) -> Any:
         """Where it lies."""
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a copy on the host."""
 
 
 # Results are of the type of what lies there.

@@ -323,6 +323,33 @@ def untyped(frame: Any) -> Any:
     return ndimage.gaussian_filter(frame, 3).get()
 
 
+class Tensor:
+    """As PyTorch's: every one declares where it lies on a GPU, those on the host lie on none."""
+
+    def __init__(self, values: NDArray[np.float32]) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values, dtype=dtype)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        raise AttributeError("this tensor is on the host")
+
+
+def tensors() -> None:
+    line, plane = Tensor(single), Tensor(image)
+    batch = Tensor(image[None, None])
+    assert_type(fastconv.convolve(line, line), NDArray[Any])
+    assert_type(fastconv.oaconvolve(line, line), NDArray[Any])
+    assert_type(fastconv.convolve2d(plane, plane), NDArray[Any])
+    assert_type(fastconv.numpy.correlate(line, line), NDArray[Any])
+    assert_type(fastconv.match_template(plane, plane), NDArray[np.floating[Any]])
+    assert_type(ndimage.gaussian_filter(plane, 1), NDArray[Any])
+    assert_type(nn.conv2d(batch, batch), NDArray[Any])
+    assert_type(fastconv.plan(ndimage.sobel, image)(plane), NDArray[Any])
+
+
 def wrapped(data: ArrayLike) -> NDArray[Any]:
     """Pass on what the caller has, whatever it is."""
     return fastconv.convolve(data, data)
@@ -346,4 +373,5 @@ if __name__ == "__main__":
     settings()
     switches()
     told(Calibration(None, {}, {}, 0, 1.0, 1.0, 0.0))
+    tensors()
     wrapped([1.0, 2.0])
