@@ -8,6 +8,7 @@ the values are of the types that are promised.
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, assert_type
 
@@ -140,6 +141,23 @@ def filters_take_the_dtype_of_their_output() -> None:
     assert_type(ndimage.gaussian_gradient_magnitude(wide, 1, f4), NDArray[np.float32])
     assert_type(ndimage.generic_laplace(wide, ndimage.sobel, f4), NDArray[np.float32])
     assert_type(ndimage.generic_gradient_magnitude(wide, ndimage.sobel, f4), NDArray[np.float32])
+
+
+def filters_promote_a_real_output_of_complex_data() -> None:
+    line, kernel, f4 = [1.0, 2.0, 1.0], np.ones((3, 3)), np.float32
+    waves = spectrum.reshape(6, 6)
+    with warnings.catch_warnings(action="ignore"):  # "promoting specified output dtype to complex"
+        assert_type(ndimage.correlate(waves, kernel, f4), NDArray[Any])
+        assert_type(ndimage.correlate(wide, kernel * 1j, f4), NDArray[Any])
+        assert_type(ndimage.convolve(waves, kernel, np.dtype(np.float32)), NDArray[Any])
+        assert_type(ndimage.convolve(wide, [[1j]], f4), NDArray[Any])
+        assert_type(ndimage.correlate1d(waves, line, output=f4), NDArray[Any])
+        assert_type(ndimage.convolve1d(wide, [1j, 2.0], output=f4), NDArray[Any])
+        assert_type(ndimage.gaussian_filter1d(waves, 1, output=f4), NDArray[Any])
+        promoted = ndimage.uniform_filter(waves, 3, output=f4)
+        assert_type(promoted, NDArray[Any])
+        assert_type(ndimage.uniform_filter1d(waves, 3, output=f4), NDArray[Any])
+    assert promoted.dtype == np.complex64
 
 
 def second_difference(
@@ -363,6 +381,7 @@ if __name__ == "__main__":
     filters()
     filters_keep_the_dtype()
     filters_take_the_dtype_of_their_output()
+    filters_promote_a_real_output_of_complex_data()
     filters_of_ones_own()
     templates()
     layers_in_one_dimension()
