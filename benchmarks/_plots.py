@@ -326,6 +326,15 @@ def short(number: float) -> str:
     return f"{number:g}"
 
 
+def round_numbers(least: float, most: float) -> list[float]:
+    """1, 2 and 5 times powers of ten, from the last one below to the first one above a range."""
+    decades = range(math.floor(math.log10(least)), math.ceil(math.log10(most)) + 1)
+    numbers = [digit * 10.0**power for power in decades for digit in (1, 2, 5)]
+    below = max(i for i, number in enumerate(numbers) if number <= least)
+    above = next(i for i, number in enumerate(numbers) if number >= most)
+    return numbers[below : above + 1]
+
+
 def _draw_lines(axes: Any, figure: Figure, panel: Panel, lines: dict) -> None:
     # The last drawn lies on top: fastconv's.
     for library, line in reversed(lines.items()):
@@ -366,6 +375,9 @@ def _draw_dots(axes: Any, figure: Figure, panel: Panel, lines: dict) -> None:
             **style,
         )
     axes.set_xscale("log")
+    times = [time for line in lines.values() for time in line.values()]
+    axes.set_xticks(round_numbers(min(times), max(times)), minor=False)
+    axes.set_xticks([], minor=True)
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.set_yticks(list(rows.values()), names, fontsize=8.5)
     axes.set_ylim(len(rows) - 0.5, -0.5)

@@ -36,6 +36,7 @@ def cases():
     complex_frame = (frame[:512, :512] + 1j).astype("F")
     layer = rng.standard_normal((1, 64, 56, 56), "f")
     weights = rng.standard_normal((64, 64, 3, 3), "f")
+    square = rng.standard_normal((400, 400), "f")
     return {
         "small line, one thread": lambda: fastconv.convolve(line[:500], taps[:9]),
         "line, direct": lambda: fastconv.convolve(line, taps[:25], "same", "direct"),
@@ -45,6 +46,8 @@ def cases():
         "complex image, fft": lambda: fastconv.convolve(complex_frame, kernel, "same", "fft"),
         "layer, channels": lambda: nn.conv2d(layer, weights, padding=1, method="channels"),
         "layer, gemm": lambda: nn.conv2d(layer, weights, padding=1, method="gemm"),
+        # Not fastconv's: what NumPy's BLAS costs, by which gemm multiplies.
+        "(numpy.matmul)": lambda: square @ square,
     }
 
 
