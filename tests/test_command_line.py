@@ -356,6 +356,7 @@ def test_what_a_package_lacks_is_its_own_error(line, tmp_path):
     assert line in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no /dev/stdin: not of this system")
 def test_a_pipe_is_read_once(tmp_path):
     script = "import sys; print(sys.argv); raise SystemExit(5)"
     command_line = f'"{sys.executable}" -m fastconv run /dev/stdin x'
