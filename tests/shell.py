@@ -17,8 +17,8 @@ def environment(**variables):
     """This environment without fastconv's settings, with those given.
 
     PYTHONSAFEPATH keeps `python -c` and `python -m` from importing the fastconv/ of the folder
-    that pytest was started in: it may have no compiled extension. PYTHONUTF8: what is printed is read
-    as UTF-8, which is not what Windows' pipes hold by themselves.
+    that pytest was started in: it may have no compiled extension. PYTHONUTF8: what is printed is
+    read as UTF-8, which is not what Windows' pipes hold by themselves.
     """
     kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
     return kept | {"PYTHONSAFEPATH": "1", "PYTHONUTF8": "1"} | variables
