@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +56,16 @@ def test_explain_takes_the_costs_of_the_gpu_that_there_is():
     text, status = command("explain", "4096", "9", "--device", "cuda:1", standin=True)
     assert status == 0
     assert text.startswith("cuda:1: costs are from its data sheet\n")
+
+
+def test_signs_that_an_encoding_lacks_are_replaced():
+    command_line = [sys.executable, "-m", "fastconv", "explain", "4096", "9"]
+    environment = shell.environment(PYTHONIOENCODING="cp1252")
+    done = subprocess.run(command_line, capture_output=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    expected = shell.run(command_line).stdout.encode("cp1252", "replace")
+    assert b"?" in expected
+    assert done.stdout.splitlines() == expected.splitlines()
 
 
 def test_explain_on_the_processor(capsys):
