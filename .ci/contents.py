@@ -28,7 +28,7 @@ def package_files(sdist):
 
 
 def of_sdist(names):
-    wanted = ["tests/conftest.py", "README.md", "LICENSE", "CHANGELOG.md", "setup.py"]
+    wanted = ["tests/conftest.py", "README.md", "LICENSE", "CHANGELOG.md", "setup.py", ".ci/run"]
     wanted += ["fastconv/_native/_core.pyx", "fastconv/_native/level.cpp", "docs/match.py"]
     yield from (f"{name} is missing" for name in wanted if name not in names)
     built = {".so", ".pyd", ".o", ".pyc"}

@@ -61,6 +61,18 @@ ONE_THREAD = {
     "test_properties": "Hypothesis imports parts of itself while it searches",
 }
 
+# Marks of whole modules.
+OF_MODULES = {
+    "kernels": {
+        "test_blocks",
+        "test_kernels",
+        "test_layers",
+        "test_template_sums",
+        "test_tilefft",
+    },
+    "checkout_only": {"test_benchmarks", "test_dashboard", "test_pages", "test_plots"},
+}
+
 
 def pytest_addoption(parser):
     parser.addoption(
@@ -121,6 +133,16 @@ def _starts_processes(item):
     return "it runs in a process of its own" if starts else None
 
 
+def pytest_ignore_collect(collection_path, config):
+    """Leave modules out before they are imported: what they need may not be there."""
+    module, wanted = collection_path.stem, config.getoption("markexpr")
+    if collection_path.is_dir():
+        return None
+    if wanted in OF_MODULES:
+        return module not in OF_MODULES[wanted] or None
+    return module in OF_MODULES.get(wanted.removeprefix("not "), ()) or None
+
+
 def pytest_collection_modifyitems(config, items):
     backend, share = config.getoption("--backend"), config.getoption("--share")
 
@@ -132,6 +154,9 @@ def pytest_collection_modifyitems(config, items):
     config.hook.pytest_deselected(items=[item for item in items if not is_wanted(item)])
     items[:] = filter(is_wanted, items)
     for item in items:
+        for mark, modules in OF_MODULES.items():
+            if item.path.stem in modules:
+                item.add_marker(mark)
         reason = ONE_THREAD.get(item.path.stem) or _starts_processes(item)
         if reason:
             item.add_marker(pytest.mark.thread_unsafe(reason=reason))

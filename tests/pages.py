@@ -42,7 +42,7 @@ class Block:
 def blocks(page: Path) -> list[Block]:
     """Return the page's fenced blocks, in order."""
     found: list[Block] = []
-    language, begin, lines = "", 0, page.read_text().splitlines()
+    language, begin, lines = "", 0, page.read_text("utf-8").splitlines()
     for number, line in enumerate(lines, 1):
         if not line.startswith("```"):
             continue
@@ -59,7 +59,7 @@ def blocks(page: Path) -> list[Block]:
 def prose(page: Path) -> list[tuple[int, str]]:
     """Return the page's lines outside of blocks, with their numbers."""
     inside, found = False, []
-    for number, line in enumerate(page.read_text().splitlines(), 1):
+    for number, line in enumerate(page.read_text("utf-8").splitlines(), 1):
         if line.startswith("```"):
             inside = not inside
         elif not inside:

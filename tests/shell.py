@@ -17,10 +17,11 @@ def environment(**variables):
     """This environment without fastconv's settings, with those given.
 
     PYTHONSAFEPATH keeps `python -c` and `python -m` from importing the fastconv/ of the folder
-    that pytest was started in: it may have no compiled extension.
+    that pytest was started in: it may have no compiled extension. PYTHONUTF8: what is printed is
+    read as UTF-8, which is not what Windows' pipes hold by themselves.
     """
     kept = {name: value for name, value in os.environ.items() if name not in SETTINGS}
-    return kept | {"PYTHONSAFEPATH": "1"} | variables
+    return kept | {"PYTHONSAFEPATH": "1", "PYTHONUTF8": "1"} | variables
 
 
 def python(*parts, timeout=120, **variables):
@@ -39,7 +40,7 @@ def run(command, timeout=120, cwd=None, **variables):
         env=environment(**variables),
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        encoding="utf-8",
         start_new_session=True,
     )
     try:

@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+import sys
 from pathlib import Path
 
 import pytest
@@ -169,6 +170,19 @@ def test_a_commit_that_lacks_a_name_is_left_out():
         """
     )
     assert "nn.conv9d" in outcome
+
+
+def test_callers_are_timed_as_they_are_and_switched():
+    pytest.importorskip("skimage", reason="scikit-image is not installed")
+    program = str(BENCHMARKS / "callers.py")
+    done = shell.run([sys.executable, program, "--rounds=1", "--match=sobel"])
+    assert done.returncode == 0, done.stderr
+    heading, row = done.stdout.splitlines()
+    assert heading.startswith("caller")
+    assert row.startswith("skimage sobel")
+    apart, served = row.split()[-2:]
+    assert float(apart) < 1e-12
+    assert int(served) > 0
 
 
 def configuration():

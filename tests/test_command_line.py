@@ -4,6 +4,7 @@ import json
 import math
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -55,6 +56,16 @@ def test_explain_takes_the_costs_of_the_gpu_that_there_is():
     text, status = command("explain", "4096", "9", "--device", "cuda:1", standin=True)
     assert status == 0
     assert text.startswith("cuda:1: costs are from its data sheet\n")
+
+
+def test_signs_that_an_encoding_lacks_are_replaced():
+    command_line = [sys.executable, "-m", "fastconv", "explain", "4096", "9"]
+    environment = shell.environment(PYTHONIOENCODING="cp1252")
+    done = subprocess.run(command_line, capture_output=True, env=environment, timeout=120)
+    assert done.returncode == 0, done.stderr
+    expected = shell.run(command_line).stdout.encode("cp1252", "replace")
+    assert b"?" in expected
+    assert done.stdout.splitlines() == expected.splitlines()
 
 
 def test_explain_on_the_processor(capsys):
@@ -356,6 +367,7 @@ def test_what_a_package_lacks_is_its_own_error(line, tmp_path):
     assert line in done.stderr
 
 
+@pytest.mark.skipif(not Path("/dev/stdin").exists(), reason="no /dev/stdin: not of this system")
 def test_a_pipe_is_read_once(tmp_path):
     script = "import sys; print(sys.argv); raise SystemExit(5)"
     command_line = f'"{sys.executable}" -m fastconv run /dev/stdin x'

@@ -21,7 +21,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 BENCHMARKS = ROOT / "benchmarks"
 RESULTS = BENCHMARKS / "results"
-MILESTONES = [line.split(" ", 1)[0] for line in (BENCHMARKS / "milestones.txt").open()]
+MILESTONES = [
+    line.split(" ", 1)[0]
+    for line in (BENCHMARKS / "milestones.txt").read_text("utf-8").splitlines()
+]
 ENOUGH = 6  # milestones that a line has points of
 
 pytest.importorskip("asv", reason="asv is not installed: pip install --group dashboard")
@@ -43,10 +46,7 @@ STAND_INS = {
     "bootstrap.min.js": JAVASCRIPT / "bootstrap/js/bootstrap.min.js",
     "bootstrap.min.css": JAVASCRIPT / "bootstrap/css/bootstrap.min.css",
 }
-PACKAGES = (
-    "chromium chromium-driver libjs-jquery libghc-js-flot-data libjs-bootstrap "
-    "libjs-jquery-stupidtable node-blueimp-md5"
-)
+PACKAGES = " ".join(Path(__file__).with_name("dashboard-packages.txt").read_text("utf-8").split())
 
 
 def what_is_missing():
@@ -90,7 +90,7 @@ def site(tmp_path_factory):
             [sys.executable, *command],
             cwd=work,
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             timeout=300,
             check=False,
         )

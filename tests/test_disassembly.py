@@ -17,7 +17,8 @@ import fastconv
 from fastconv._native import _core
 
 FUNCTION = re.compile(r"^[0-9a-f]+ <(?P<name>.*)>:$")
-INSTRUCTION = re.compile(r"^ *[0-9a-f]+:\t(?P<code>(?:[0-9a-f]{2} )+) *\t(?P<text>.+)$")
+# GNU's objdump writes tabs where LLVM's writes spaces.
+INSTRUCTION = re.compile(r"^ *[0-9a-f]+:\s+(?P<code>(?:[0-9a-f]{2} )+)\s*(?P<text>.+)$")
 PREFIXES = {"26", "2e", "36", "3e", "64", "65", "67"}  # of segments and addresses
 # In 64-bit code these bytes begin nothing else.
 ENCODINGS = {"c4": "VEX", "c5": "VEX", "62": "EVEX"}
@@ -32,6 +33,7 @@ class Listing:
 
     functions: set[str]
     leaks: list[str]  # instructions that do not belong where they stand
+    seen: dict[str, set[str]]  # what the instructions of each level of AVX's take
 
 
 def level_of(function):
@@ -54,16 +56,18 @@ def needs(code, text):
 
 def look_through(lines):
     """Read what `objdump -dw` prints."""
-    listing = Listing(set(), [])
-    name, allowed = "", set()
+    listing = Listing(set(), [], {level: set() for level in ALLOWED})
+    name, level = "", None
     for line in lines:
         if function := FUNCTION.match(line):
             name = function["name"]
-            allowed = ALLOWED.get(level_of(name), set())
+            level = level_of(name)
             listing.functions.add(name)
         elif instruction := INSTRUCTION.match(line):
-            extra = needs(instruction["code"], instruction["text"]) - allowed
-            if extra:
+            needed = needs(instruction["code"], instruction["text"])
+            if level in ALLOWED:
+                listing.seen[level] |= needed
+            if extra := needed - ALLOWED.get(level, set()):
                 listing.leaks.append(f"{name}: {' '.join(sorted(extra))}: {instruction['text']}")
     return listing
 
@@ -93,6 +97,13 @@ def test_every_level_is_there(listing):
     assert found == set(fastconv.config()["isa"]["built"])
 
 
+def test_instructions_are_read(listing):
+    """Else there would be no leaks, either."""
+    built = fastconv.config()["isa"]["built"]
+    assert "avx2" not in built or "VEX" in listing.seen["avx2"]
+    assert "avx512" not in built or {"EVEX", "zmm"} <= listing.seen["avx512"]
+
+
 LINES = """
     0000000000012340 <_ZN8fastconv6avx51212_GLOBAL__N_13addEv>:
        12340:\t62 f1 7c 48 58 c1    \tvaddps %zmm1,%zmm0,%zmm0
@@ -115,6 +126,13 @@ def test_what_belongs_to_its_level_is_no_leak():
     found = look_at("")
     assert found.leaks == []
     assert {level_of(name) for name in found.functions} == {"avx512", "avx2", "baseline"}
+    assert found.seen == {"avx512": {"VEX", "EVEX", "ymm", "zmm"}, "avx2": {"VEX", "ymm"}}
+
+
+def test_both_disassemblers_are_read():
+    """LLVM's objdump puts a space before the code."""
+    as_llvm = [line.replace(":\t", ": ") for line in textwrap.dedent(LINES).splitlines()]
+    assert look_through(as_llvm) == look_at("")
 
 
 @pytest.mark.parametrize(

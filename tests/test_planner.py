@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import pickle
 import re
+import sys
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
 from xml.etree import ElementTree as ET
@@ -502,6 +503,7 @@ def test_choices_are_kept_within_a_bound():
     assert _planner.cached_choices() == 0
 
 
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="/proc tells of the memory")
 def test_many_problems_do_not_fill_the_memory():
     """Plans and FFTW's buffers are kept, but not without bound."""
     code = """
@@ -517,7 +519,6 @@ def test_many_problems_do_not_fill_the_memory():
         work(150, 600)
         print((rss() - before) // 2**20)
     """
-    pytest.importorskip("resource", reason="the resource module, which Windows lacks")
     # 450 kept spectra or pairs of FFT buffers would be more than 200 MiB.
     assert int(python(code, timeout=300)) < 64
 

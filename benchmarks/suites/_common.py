@@ -24,9 +24,11 @@ _FILTER_HOMES = {
     "cupyx": "cupyx.scipy.ndimage",
 }
 LAYER_LIBRARIES = ["fastconv", "torch", "onnxruntime"]
+# Which cores a process may use: Linux tells.
+_affinity = getattr(os, "sched_getaffinity", None)
 # What time is taken by, as each suite's `timer`. A process that may use one core, as by asv's
 # --cpu-affinity, takes as long as that works for it, whatever else the machine has to do.
-CLOCK = time.process_time if len(os.sched_getaffinity(0)) == 1 else time.perf_counter
+CLOCK = time.process_time if _affinity and len(_affinity(0)) == 1 else time.perf_counter
 SCIPY_PRODUCTS = 2.5e9  # scipy.ndimage.correlate needs about a nanosecond for each
 
 

@@ -5,6 +5,7 @@ result in ``bench`` with 1. What ``run`` runs ends as it does without.
 """
 
 import argparse
+import io
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -169,6 +170,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     parser = _parser()
     arguments = parser.parse_args(argv)
+    # A pipe's encoding may lack a sign, as Windows' cp1252 does; stderr escapes such by itself. The
+    # streams of a program that is run are its own.
+    if arguments.command != "run" and isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
     try:
         if getattr(arguments, "threads", None):
             fastconv.set_num_threads(arguments.threads)
