@@ -3,8 +3,9 @@ Names of the types in the signatures of what is public.
 
 A result's dtype is told where the arguments' dtypes decide it alone: arrays of one dtype give an
 array of that dtype, a filter's `output` its own; in all other cases it is Any. What lies on a GPU
-gives what is of its own type. As in NumPy's annotations, arrays without axes count as arrays though
-their results are scalars.
+gives what is of its own type. Two exceptions are not told: arrays without axes count as arrays
+though their results are scalars, as in NumPy's annotations, and `fftconvolve` and `oaconvolve` give
+float64 where an input is empty, as SciPy's do.
 """
 
 from __future__ import annotations
@@ -28,11 +29,18 @@ EachReal: TypeAlias = Real | Sequence[Real] | NDArray[np.floating[Any] | np.inte
 
 
 class DeviceArray(Protocol):
-    """An array on a GPU: one of CuPy's."""
+    """
+    An array on a GPU: one of CuPy's.
+
+    PyTorch's tensors declare the interface even where they lie on the host; they have no `get`.
+    """
 
     @property
     def __cuda_array_interface__(self) -> Any:
         """Where it lies."""
+
+    def get(self, *args: Any, **kwargs: Any) -> Any:
+        """Return a copy on the host."""
 
 
 # Results are of the type of what lies there.
@@ -77,7 +85,8 @@ RealArrayLike: TypeAlias = (
     | Sequence[Sequence[Sequence[float]]]
 )
 Bytes: TypeAlias = NDArray[np.uint8 | np.int8]
-# Arrays and dtypes that decide the dtype of a filter's result.
+# Arrays and dtypes that decide the dtype of a filter's result. (Filters that make a real dtype
+# complex for complex data or weights, as SciPy's do, declare that these are real.)
 Into: TypeAlias = NDArray[Element] | type[Element] | np.dtype[Element]
 Output: TypeAlias = NDArray[Any] | DTypeLike | None
 

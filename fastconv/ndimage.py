@@ -178,8 +178,8 @@ def correlate(
 ) -> OnDevice: ...
 @overload
 def correlate(
-    input: ArrayLike,
-    weights: ArrayLike,
+    input: RealArrayLike,
+    weights: RealArrayLike,
     output: Into[Element],
     mode: EdgeMode = "reflect",
     cval: Number = 0.0,
@@ -306,8 +306,8 @@ def convolve(
 ) -> OnDevice: ...
 @overload
 def convolve(
-    input: ArrayLike,
-    weights: ArrayLike,
+    input: RealArrayLike,
+    weights: RealArrayLike,
     output: Into[Element],
     mode: EdgeMode = "reflect",
     cval: Number = 0.0,
@@ -511,8 +511,8 @@ def correlate1d(
 ) -> OnDevice: ...
 @overload
 def correlate1d(
-    input: ArrayLike,
-    weights: ArrayLike,
+    input: RealArrayLike,
+    weights: RealArrayLike,
     axis: Integer = -1,
     *,
     output: Into[Element],
@@ -627,8 +627,8 @@ def convolve1d(
 ) -> OnDevice: ...
 @overload
 def convolve1d(
-    input: ArrayLike,
-    weights: ArrayLike,
+    input: RealArrayLike,
+    weights: RealArrayLike,
     axis: Integer = -1,
     *,
     output: Into[Element],
@@ -848,7 +848,7 @@ def gaussian_filter1d(
 ) -> OnDevice: ...
 @overload
 def gaussian_filter1d(
-    input: ArrayLike,
+    input: RealArrayLike,
     sigma: Real,
     axis: Integer = -1,
     order: Integer = 0,
@@ -1177,7 +1177,7 @@ def uniform_filter1d(
 ) -> OnDevice: ...
 @overload
 def uniform_filter1d(
-    input: ArrayLike,
+    input: RealArrayLike,
     size: Integer,
     axis: Integer = -1,
     *,
@@ -1298,7 +1298,7 @@ def uniform_filter(
 ) -> OnDevice: ...
 @overload
 def uniform_filter(
-    input: ArrayLike,
+    input: RealArrayLike,
     size: Each = 3,
     *,
     output: Into[Element],

@@ -454,7 +454,7 @@ def test_short_calls_leave_the_rest_alone():
         (a.view(np.recarray), b),
         (laid_out(a, "unaligned"), b),
         (np.ones(1_000_000), b),
-        (np.ones(1000), np.ones(300)),
+        (np.ones(1000), np.ones(600)),
     ]
     for first, second in refused:
         assert _core.short_call(first, second, "full", road) is None
@@ -462,6 +462,8 @@ def test_short_calls_leave_the_rest_alone():
     assert _core.short_call(image, image, "full", _core.SHORT_NUMPY_CONVOLVE) is None
     assert _core.short_call(a, b, "full", _core.SHORT_SIGNAL_CONVOLVE2D) is None
     assert _core.short_call(np.ones((2, 9)), np.ones((9, 2)), "valid", road) is None
+    assert _core.short_call(np.ones(1100), np.ones(1100), "valid", road) is None
+    assert _core.short_call(np.ones(1000), np.ones(1000), "valid", road)[0] == 1000
     for mode in ("bogus", None, 2, ["full"]):
         assert _core.short_call(a, b, mode, road) is None
 

@@ -8,6 +8,7 @@ the values are of the types that are promised.
 from __future__ import annotations
 
 import pickle
+import warnings
 from pathlib import Path
 from typing import Any, Literal, Protocol, TypeAlias, assert_type
 
@@ -140,6 +141,23 @@ def filters_take_the_dtype_of_their_output() -> None:
     assert_type(ndimage.gaussian_gradient_magnitude(wide, 1, f4), NDArray[np.float32])
     assert_type(ndimage.generic_laplace(wide, ndimage.sobel, f4), NDArray[np.float32])
     assert_type(ndimage.generic_gradient_magnitude(wide, ndimage.sobel, f4), NDArray[np.float32])
+
+
+def filters_promote_a_real_output_of_complex_data() -> None:
+    line, kernel, f4 = [1.0, 2.0, 1.0], np.ones((3, 3)), np.float32
+    waves = spectrum.reshape(6, 6)
+    with warnings.catch_warnings(action="ignore"):  # "promoting specified output dtype to complex"
+        assert_type(ndimage.correlate(waves, kernel, f4), NDArray[Any])
+        assert_type(ndimage.correlate(wide, kernel * 1j, f4), NDArray[Any])
+        assert_type(ndimage.convolve(waves, kernel, np.dtype(np.float32)), NDArray[Any])
+        assert_type(ndimage.convolve(wide, [[1j]], f4), NDArray[Any])
+        assert_type(ndimage.correlate1d(waves, line, output=f4), NDArray[Any])
+        assert_type(ndimage.convolve1d(wide, [1j, 2.0], output=f4), NDArray[Any])
+        assert_type(ndimage.gaussian_filter1d(waves, 1, output=f4), NDArray[Any])
+        promoted = ndimage.uniform_filter(waves, 3, output=f4)
+        assert_type(promoted, NDArray[Any])
+        assert_type(ndimage.uniform_filter1d(waves, 3, output=f4), NDArray[Any])
+    assert promoted.dtype == np.complex64
 
 
 def second_difference(
@@ -323,6 +341,33 @@ def untyped(frame: Any) -> Any:
     return ndimage.gaussian_filter(frame, 3).get()
 
 
+class Tensor:
+    """As PyTorch's: every one declares where it lies on a GPU, those on the host lie on none."""
+
+    def __init__(self, values: NDArray[np.float32]) -> None:
+        self.values = values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> NDArray[Any]:
+        return np.array(self.values, dtype=dtype)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        raise AttributeError("this tensor is on the host")
+
+
+def tensors() -> None:
+    line, plane = Tensor(single), Tensor(image)
+    batch = Tensor(image[None, None])
+    assert_type(fastconv.convolve(line, line), NDArray[Any])
+    assert_type(fastconv.oaconvolve(line, line), NDArray[Any])
+    assert_type(fastconv.convolve2d(plane, plane), NDArray[Any])
+    assert_type(fastconv.numpy.correlate(line, line), NDArray[Any])
+    assert_type(fastconv.match_template(plane, plane), NDArray[np.floating[Any]])
+    assert_type(ndimage.gaussian_filter(plane, 1), NDArray[Any])
+    assert_type(nn.conv2d(batch, batch), NDArray[Any])
+    assert_type(fastconv.plan(ndimage.sobel, image)(plane), NDArray[Any])
+
+
 def wrapped(data: ArrayLike) -> NDArray[Any]:
     """Pass on what the caller has, whatever it is."""
     return fastconv.convolve(data, data)
@@ -336,6 +381,7 @@ if __name__ == "__main__":
     filters()
     filters_keep_the_dtype()
     filters_take_the_dtype_of_their_output()
+    filters_promote_a_real_output_of_complex_data()
     filters_of_ones_own()
     templates()
     layers_in_one_dimension()
@@ -346,4 +392,5 @@ if __name__ == "__main__":
     settings()
     switches()
     told(Calibration(None, {}, {}, 0, 1.0, 1.0, 0.0))
+    tensors()
     wrapped([1.0, 2.0])
