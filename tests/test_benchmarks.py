@@ -172,6 +172,25 @@ def test_a_commit_that_lacks_a_name_is_left_out():
     assert "nn.conv9d" in outcome
 
 
+def test_the_example_of_the_readme_runs():
+    """In the suite that it would stand in, by fastconv and by SciPy."""
+    pytest.importorskip("scipy", reason="SciPy, whose filter is the example's second line")
+    readme = (BENCHMARKS / "README.md").read_text("utf-8")
+    (example,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    code = f"""
+        from suites import bench_ndimage
+
+        exec({example!r}, vars(bench_ndimage))
+        benchmark = bench_ndimage.Prewitt
+        for impl in benchmark.params[0]:
+            made = benchmark()
+            made.setup(impl, benchmark.params[1][0])
+            made.time_prewitt(impl, benchmark.params[1][0])
+        print(json.dumps(benchmark.time_prewitt.pretty_name))
+    """
+    assert in_suites(code) == "ndimage.prewitt: by image"
+
+
 def test_callers_are_timed_as_they_are_and_switched():
     pytest.importorskip("skimage", reason="scikit-image is not installed")
     program = str(BENCHMARKS / "callers.py")

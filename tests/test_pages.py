@@ -257,7 +257,21 @@ def check_bash(words):
     assert (ROOT / words[1]).is_file(), words
 
 
+ASV = ("machine", "check", "run", "compare", "continuous", "publish", "preview")
+
+
+def check_asv(words):
+    assert words[1] in ASV, words
+
+
+def check_script(words):
+    assert (ROOT / "benchmarks" / words[0]).is_file(), words
+
+
 CHECKS = {
+    "./history.sh": check_script,
+    "asv": check_asv,
+    "cd": lambda words: None,
     "pip": check_pip,
     "fastconv": check_fastconv,
     "python": check_python,
