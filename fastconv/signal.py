@@ -285,7 +285,7 @@ def _product(a: Any, b: Any, out: Any, *, conjugate: bool = False) -> np.ndarray
     return result
 
 
-def _warn_nonfinite(result: Any) -> None:
+def _warn_nonfinite(result: Any, stacklevel: int = 3) -> None:
     # Who looks at numbers on a GPU waits for them: nobody is warned there.
     if result.dtype.kind not in "fc" or _devices.is_on_gpu(result):
         return
@@ -299,7 +299,7 @@ def _warn_nonfinite(result: Any) -> None:
             "Use of fft convolution on input with NAN or inf results in NAN or inf output. "
             "Consider using method='direct' instead.",
             RuntimeWarning,
-            stacklevel=3,
+            stacklevel=stacklevel,
         )
 
 
@@ -643,6 +643,11 @@ def fftconvolve(
     ValueError
         For an unknown mode or axis, and for shapes that do not fit.
 
+    Warns
+    -----
+    RuntimeWarning
+        If an output is NaN or Inf.
+
     Notes
     -----
     The name is SciPy's. Short kernels take the direct method where that is faster; the result is
@@ -739,7 +744,9 @@ def _fftconvolve(in1: Any, in2: Any, mode: Any, axes: Any, accuracy: float | Non
             (0,), np.float64, _devices.shared({"in1": a, "in2": b})
         )
         return nothing
-    return _lower_spectral(a, b, mode, axes, accuracy).solve()
+    result = _lower_spectral(a, b, mode, axes, accuracy).solve()
+    _warn_nonfinite(result, stacklevel=4)
+    return result
 
 
 # --- images ---------------------------------------------------------------------------------------
