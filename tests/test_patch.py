@@ -412,6 +412,10 @@ def test_types_that_cannot_be_hashed_are_looked_at():
         def __array__(self, dtype=None, copy=None):
             return TAPS
 
+    try:
+        np.asarray(Values())
+    except TypeError as error:
+        pytest.skip(f"NumPy itself takes no such type here: {error}")
     result, calls = served(imported_before, X, Values())
     assert calls == {"scipy.signal.convolve": 1}
     np.testing.assert_array_equal(result, fastconv.convolve(X, TAPS))
@@ -635,6 +639,8 @@ def test_forked_children_are_switched():
     """
     if not hasattr(os, "fork"):
         pytest.skip("no fork on this system")
+    if not getattr(sys, "_is_gil_enabled", lambda: True)():
+        pytest.skip("without the GIL, dicts that other threads hold stay locked in the child")
     assert python(code) == "{1}\n"
 
 
