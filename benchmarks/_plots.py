@@ -121,7 +121,7 @@ def limit_threads(libraries: Mapping[str, Any], threads: int | None) -> dict[str
     used: dict[str, int | None] = {}
     for library, module in libraries.items():
         name = package(library)
-        if name == "fastconv":
+        if name in ("fastconv", "torch"):
             if threads:
                 module.set_num_threads(threads)
             used[name] = module.get_num_threads()
@@ -129,10 +129,6 @@ def limit_threads(libraries: Mapping[str, Any], threads: int | None) -> dict[str
             if threads:
                 module.setNumThreads(threads)
             used[name] = module.getNumThreads()
-        elif name == "torch":
-            if threads:
-                module.set_num_threads(threads)
-            used[name] = module.get_num_threads()
         else:
             used[name] = None
     return used

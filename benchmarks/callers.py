@@ -10,7 +10,6 @@ largest value, and the calls that fastconv has served in one go.
 
 import argparse
 import statistics
-import time
 
 import numpy as np
 import scipy.signal
@@ -18,6 +17,7 @@ import skimage.data
 import skimage.feature
 import skimage.filters
 import skimage.metrics
+from _plots import seconds
 
 import fastconv
 
@@ -54,14 +54,6 @@ def callers():
     )
 
 
-def seconds(call, calls):
-    """Seconds of one of `calls` calls."""
-    began = time.perf_counter()
-    for _ in range(calls):
-        call()
-    return (time.perf_counter() - began) / calls
-
-
 def difference(result, expected):
     """The largest distance of two results, beside the largest value."""
     if isinstance(expected, tuple):
@@ -75,7 +67,7 @@ def measure(call, rounds):
     expected = call()
     with fastconv.patched(count=True) as report:
         result = call()
-    calls = max(1, int(BURST_SECONDS / max(seconds(call, 1), 1e-9)))
+    calls = max(1, int(BURST_SECONDS / max(seconds(call), 1e-9)))
     plain, switched = [], []
     for _ in range(rounds):
         plain.append(seconds(call, calls))

@@ -150,7 +150,8 @@ class _Replacement(ABC):
 
     def hold(self, report: PatchReport) -> None:
         self.holders[report] = None
-        self.counting = tuple(holder for holder in self.holders if holder._tally is not None)
+        if report._tally is not None:
+            self.counting += (report,)
         self.install()
 
     def release(self, report: PatchReport) -> None:

@@ -4,7 +4,8 @@ The methods: each solves Problems, one file a method, behind one protocol.
 A method module has ``NAME``, ``PLAIN``, ``reject(problem) -> Reason | None``,
 ``least(problem) -> float``, ``error(problem) -> float``,
 ``estimate(problem) -> Estimate`` and ``build(problem) -> Runner``. To add one, write its
-file and name it in `METHODS`, or in `GPU_METHODS` where it solves problems on a GPU.
+file and name it in `METHODS`, or in `GPU_METHODS` where it solves problems on a GPU, and in
+`fastconv._typing.Method`.
 """
 
 from __future__ import annotations
