@@ -454,7 +454,9 @@ def test_calibrations_beside_calls(tmp_path):
         rng = np.random.default_rng(0)
         x, w = (rng.standard_normal(shape).astype("f") for shape in ((120, 130), (19, 17)))
         methods = "direct", "tilefft"
-        expected = {m: fastconv.convolve(x, w, "same", m) for m in methods}
+        # Blocks of transforms go by costs when a call is made; in a plan they stay.
+        plans = {m: fastconv.plan(fastconv.convolve, x, w, "same", method=m) for m in methods}
+        expected = {m: plan(x) for m, plan in plans.items()}
         file = pathlib.Path(os.environ["FASTCONV_CACHE_DIR"], _cost.file_name())
         stop = threading.Event()
 
@@ -467,10 +469,12 @@ def test_calibrations_beside_calls(tmp_path):
         def call():
             while not stop.is_set():
                 for method in methods:
-                    y = fastconv.convolve(x, w, "same", method)
-                    np.testing.assert_array_equal(y, expected[method])
-                chosen = fastconv.convolve(x, w, "same")
-                assert any(np.allclose(chosen, y, atol=1e-4) for y in expected.values())
+                    np.testing.assert_array_equal(plans[method](x), expected[method])
+                y = fastconv.convolve(x, w, "same", "direct")
+                np.testing.assert_array_equal(y, expected["direct"])
+                for method in ("tilefft", "auto"):
+                    chosen = fastconv.convolve(x, w, "same", method)
+                    assert any(np.allclose(chosen, y, atol=1e-4) for y in expected.values())
 
         def explain():
             while not stop.is_set():
